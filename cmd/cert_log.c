@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cert_log.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,35 +17,43 @@ static const char *text_of(const json_t *object, const char *key)
 /* ---- a line against a candidate ---- */
 
 /* Is `word` one of a list apart by ','? */
-static bool lists(const char *list, const char *word)
+static bool lists(struct str list, const char *word)
 {
-    size_t n = strlen(word);
-    for (const char *p = list; *p != '\0'; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ','))
-        if (strcspn(p, ",") == n && strncmp(p, word, n) == 0)
+    struct str item;
+    while (str_item(&list, &item))
+        if (str_is(item, word))
             return true;
     return false;
 }
 
-static bool has(const json_t *array, const char *word)
+static bool has(const json_t *array, struct str word)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(array, i, item) if (strcmp(json_string_value(item), word) == 0) return true;
+    json_array_foreach(array, i, item) if (str_is(word, json_string_value(item))) return true;
     return false;
+}
+
+static bool is_name(const char *name, struct str text)
+{
+    return strlen(name) == text.len && strncasecmp(name, text.p, text.len) == 0;
 }
 
 /* One of its names, or a wildcard for the first label (RFC 9525, 6.3). The log has names as clients sent
  * them.
  */
-static bool is_for(const json_t *names, const char *sni)
+static bool is_for(const json_t *names, struct str sni)
 {
-    const char *dot = strchr(sni, '.');
-    size_t i;
+    size_t i, label = 0;
     const json_t *name;
+    while (label < sni.len && sni.p[label] != '.')
+        label++;
     json_array_foreach(names, i, name)
     {
         const char *text = json_string_value(name);
-        if (strcasecmp(text, sni) == 0 || (dot != NULL && text[0] == '*' && strcasecmp(text + 1, dot) == 0))
+        if (sni.len > 0 &&
+            (is_name(text, sni) || (label < sni.len && text[0] == '*' &&
+                                    is_name(text + 1, (struct str){sni.p + label, sni.len - label}))))
             return true;
     }
     return false;
@@ -56,15 +62,15 @@ static bool is_for(const json_t *names, const char *sni)
 /* What would become of a handshake. */
 enum fate { FATE_NONE, FATE_GOOD, FATE_UNKNOWN, FATE_REFUSED };
 
-static enum fate judge_certificate(const json_t *entry, const json_t *line, const char **ret_why)
+static enum fate judge_certificate(const json_t *entry, const struct audit_line *line, const char **ret_why)
 {
     const json_t *cert = json_object_get(entry, "certificate"), *other;
-    const char *sni = text_of(line, "sni"), *verifies = text_of(line, "verifies");
+    struct str sni = line->v[AUDIT_SNI], verifies = line->v[AUDIT_VERIFIES];
     size_t i;
     if (!is_for(json_object_get(cert, "names"), sni))
         return FATE_NONE;
     *ret_why = "the line does not say what the client can verify: it is of a door before this version";
-    if (verifies[0] == '\0')
+    if (verifies.len == 0)
         return FATE_UNKNOWN;
     if (lists(verifies, text_of(cert, "kind")))
         return FATE_GOOD;
@@ -93,21 +99,23 @@ static bool names_version(const json_t *ciphers, bool tls13)
     return false;
 }
 
-static enum fate judge_settings(const json_t *routes, const json_t *line, const char **ret_why)
+static enum fate judge_settings(const json_t *routes, const struct audit_line *line, const char **ret_why)
 {
-    const json_t *route = settings_of(routes, text_of(line, "route"));
+    char name[AUDIT_LINE_MAX];
+    audit_line_text(line->v[AUDIT_ROUTE], name, sizeof(name));
+    const json_t *route = settings_of(routes, name);
     const json_t *then = json_object_get(route, "candidate"), *ciphers = json_object_get(then, "ciphers");
-    bool old = strcmp(text_of(line, "version"), "1.3") != 0;
+    bool old = !str_is(line->v[AUDIT_VERSION], "1.3");
     if (route == NULL)
         return FATE_NONE;
     *ret_why = "speaks TLS 1.2, no more";
     if (old && strcmp(text_of(then, "min_version"), "1.3") == 0)
         return FATE_REFUSED;
     *ret_why = "used a group that would go; whether it has another the log does not tell";
-    if (!has(json_object_get(then, "groups"), text_of(line, "group")))
+    if (!has(json_object_get(then, "groups"), line->v[AUDIT_GROUP]))
         return FATE_UNKNOWN;
     *ret_why = "used a cipher suite that would go; whether it has another the log does not tell";
-    if (names_version(ciphers, !old) && !has(ciphers, text_of(line, "cipher")))
+    if (names_version(ciphers, !old) && !has(ciphers, line->v[AUDIT_CIPHER]))
         return FATE_UNKNOWN;
     return FATE_GOOD;
 }
@@ -134,8 +142,9 @@ static struct cert_log_row *row_for(struct cert_log *log, const char *route, con
     return row;
 }
 
-static void judge(struct cert_log *log, const json_t *line)
+static void judge(struct cert_log *log, const struct audit_line *line)
 {
+    char route[AUDIT_LINE_MAX], identity[AUDIT_LINE_MAX];
     const char *why = "";
     enum fate fate = json_object_get(log->entry, "certificate") != NULL
                          ? judge_certificate(log->entry, line, &why)
@@ -145,48 +154,19 @@ static void judge(struct cert_log *log, const json_t *line)
         return;
     log->refused += fate == FATE_REFUSED;
     log->unknown += fate == FATE_UNKNOWN;
-    struct cert_log_row *row = row_for(log, text_of(line, "route"), text_of(line, "identity"), why);
+    audit_line_text(line->v[AUDIT_ROUTE], route, sizeof(route));
+    audit_line_text(line->v[AUDIT_IDENTITY], identity, sizeof(identity));
+    struct cert_log_row *row = row_for(log, route, identity, why);
     row->connections++;
     row->surely = fate == FATE_REFUSED;
 }
 
-/* A handshake that the door has completed; streams have none of their own. */
-static bool is_handshake(const json_t *line)
+void cert_log_take(void *logs, const struct audit_line *line)
 {
-    return json_is_object(line) && text_of(line, "version")[0] != '\0' &&
-           json_object_get(line, "carrier") == NULL;
-}
-
-static bool take_line(const char *text, size_t len, struct cert_log *logs, size_t logs_len)
-{
-    json_t *line = json_loadb(text, len, 0, NULL);
-    bool is = json_is_object(line);
-    for (size_t i = 0; i < logs_len && is_handshake(line); i++)
-        if (strcmp(text_of(line, "time"), logs[i].since) >= 0)
-            judge(&logs[i], line);
-    json_decref(line);
-    return is;
-}
-
-int cert_log_read(const char *path, struct cert_log *logs, size_t logs_len, uint64_t *ret_lines,
-                  struct err *err)
-{
-    char text[AUDIT_LINE_MAX + 2];
-    bool whole = true; /* `text` begins where a line does */
-    FILE *f = fopen(path, "re");
-    *ret_lines = 0;
-    if (f == NULL)
-        return err_errno(err, errno, "cannot read the log %s", path);
-    while (fgets(text, sizeof(text), f) != NULL) {
-        size_t len = strlen(text);
-        bool ends = len > 0 && text[len - 1] == '\n';
-        if (whole && ends && take_line(text, len, logs, logs_len))
-            ++*ret_lines;
-        whole = ends;
-    }
-    int bad = ferror(f) ? err_errno(err, errno, "cannot read the log %s", path) : 0;
-    fclose(f);
-    return bad;
+    const struct cert_logs *all = logs;
+    bool handshake = line->v[AUDIT_VERSION].len > 0 && line->v[AUDIT_CARRIER].p == NULL;
+    for (size_t i = 0; i < all->n && handshake; i++)
+        judge(&all->v[i], line);
 }
 
 void cert_log_done(struct cert_log *log)

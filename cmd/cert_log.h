@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "audit/line.h"
 
 struct json_t;
 
@@ -25,17 +25,21 @@ struct cert_log_row {
 struct cert_log {
     const struct json_t *entry; /* as GET /staging has it ... */
     const struct json_t *routes;
-    const char *since; /* lines before are passed over: RFC 3339, UTC */
-    uint64_t seen;     /* handshakes that the candidate would have had a part in */
-    uint64_t refused;  /* ... of clients that would surely not accept it */
-    uint64_t unknown;  /* ... of which the log cannot tell */
+    uint64_t seen;    /* handshakes that the candidate would have had a part in */
+    uint64_t refused; /* ... of clients that would surely not accept it */
+    uint64_t unknown; /* ... of which the log cannot tell */
     struct cert_log_row *rows;
     size_t rows_len;
 };
 
-/* Hold each line of a file against each of the logs. *ret_lines: how many were read. -1 with `err`. */
-int cert_log_read(const char *path, struct cert_log *logs, size_t logs_len, uint64_t *ret_lines,
-                  struct err *err);
+/* All the candidates that a line is held against. */
+struct cert_logs {
+    struct cert_log *v;
+    size_t n;
+};
+
+/* Hold a line of an audit log against each candidate (struct cert_logs): `each` of cmd/audit_log.h. */
+void cert_log_take(void *logs, const struct audit_line *line);
 
 void cert_log_done(struct cert_log *log);
 

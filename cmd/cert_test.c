@@ -11,6 +11,7 @@
 #include "base/clean.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
+#include "cmd/audit_log.h"
 #include "cmd/cert_compare.h"
 #include "cmd/cert_live.h"
 #include "cmd/cert_log.h"
@@ -27,19 +28,22 @@ struct question {
     const char *files[LOGS_MAX];
     size_t files_len;
     char since[CLOCK_TEXT_MAX];
+    int64_t since_seconds;            /* the same since 1970 */
     const char *production, *staging; /* addresses, for --live */
     bool live, json;
 };
 
 /* "7d", "12h": days or hours. */
-static bool read_since(const char *text, char ret[CLOCK_TEXT_MAX])
+static bool read_since(const char *text, struct question *q)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
     int64_t unit = strcmp(end, "d") == 0 ? 86400 : strcmp(end, "h") == 0 ? 3600 : 0;
     if (end == text || *text == '-' || unit == 0 || n > DAYS_MAX)
         return false;
-    clock_format(clock_wall() - (int64_t)n * unit * NSEC_PER_SEC, ret);
+    int64_t time = clock_wall() - (int64_t)n * unit * NSEC_PER_SEC;
+    clock_format(time, q->since);
+    q->since_seconds = time / NSEC_PER_SEC;
     return true;
 }
 
@@ -114,24 +118,42 @@ static json_t *choose(const struct question *q, const json_t *answer)
     return chosen;
 }
 
+static int read_files(struct audit_log *log, const char *const *paths, size_t n, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = audit_log_read(log, paths[i], err);
+    return rc;
+}
+
+/* The door's own and what it was rotated to; where nothing was written of late the own one, which may be
+ * missing, is read all the same. */
+static int read_own(const struct question *q, struct audit_log *log, const char *path, struct err *err)
+{
+    struct audit_files files;
+    if (audit_files_find(path, q->since_seconds, &files, err) != 0)
+        return audit_log_read(log, path, err);
+    int rc = read_files(log, (const char *const *)files.v, files.n, err);
+    audit_files_free(&files);
+    return rc;
+}
+
 /* The door's own log where no other is named; it may have none that can be read here. */
-static int read_logs(const struct question *q, const json_t *answer, struct cert_log *logs, size_t n,
+static int read_logs(const struct question *q, const json_t *answer, struct cert_logs *logs,
                      uint64_t *ret_lines, struct err *err)
 {
     const char *own = json_string_value(json_object_get(answer, "audit"));
-    uint64_t lines;
+    struct audit_log log = {.since = q->since, .each = cert_log_take, .arg = logs};
     *ret_lines = 0;
     if (q->files_len == 0 && (own == NULL || strcmp(own, "-") == 0)) {
         fprintf(stderr, "cardea: the door writes its audit lines to standard output, so no client is looked "
                         "at; name a file that has them with --log\n");
         return 0;
     }
-    for (size_t i = 0; i < MAX(q->files_len, (size_t)1); i++) {
-        if (cert_log_read(q->files_len == 0 ? own : q->files[i], logs, n, &lines, err) != 0)
-            return -1;
-        *ret_lines += lines;
-    }
-    return 0;
+    int rc = q->files_len == 0 ? read_own(q, &log, own, err) : read_files(&log, q->files, q->files_len, err);
+    audit_log_end(&log);
+    *ret_lines = log.lines;
+    return rc;
 }
 
 static void tell(const struct question *q, const json_t *entries, json_t *const *findings,
@@ -216,9 +238,8 @@ static int compare_all(const struct question *q, const json_t *answer, const jso
     CHECK(logs != NULL && findings != NULL);
     for (size_t i = 0; i < n; i++)
         logs[i] = (struct cert_log){.entry = json_array_get(entries, i),
-                                    .routes = json_object_get(answer, "routes"),
-                                    .since = q->since};
-    int done = read_logs(q, answer, logs, n, &lines, err);
+                                    .routes = json_object_get(answer, "routes")};
+    int done = read_logs(q, answer, &(struct cert_logs){logs, n}, &lines, err);
     if (done == 0)
         done = cert_compare_open(&with, err);
     for (size_t i = 0; i < n && done == 0; i++) {
@@ -282,7 +303,7 @@ int cert_test(int argc, char **argv)
     if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
         return status;
     q.live = q.live || q.production != NULL || q.staging != NULL;
-    if (!read_since(since, q.since))
+    if (!read_since(since, &q))
         return cmd_misused("cert", "--since: found '%s', expected days or hours, as 7d or 12h", since);
     if (optind + 1 < argc)
         return cmd_misused("cert", "unexpected argument: %s", argv[optind + 1]);

@@ -7,12 +7,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/hostname.h"
 #include "base/str.h"
 #include "cmd/admin_client.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
+#include "dns/rdata.h"
 
 #define ASK_NS (10 * NSEC_PER_SEC)
 #define PUSH_NS (120 * NSEC_PER_SEC) /* that pushing may take */
@@ -240,6 +242,7 @@ static void print_record(const struct flags *f, const char *name, const char *co
 {
     size_t len = strlen(name);
     const char *dot = len > 0 && name[len - 1] == '.' ? "" : ".";
+    struct buf record = {0};
     if (f->json) {
         json_t *row = json_pack("{s:s, s:I, s:s, s:s}", "name", name, "ttl", (json_int_t)f->ttl, "alpn",
                                 f->alpn, "ech", config);
@@ -247,10 +250,9 @@ static void print_record(const struct flags *f, const char *name, const char *co
         json_decref(row);
         return;
     }
-    printf("%s%s %llu IN HTTPS 1 . ", name, dot, (unsigned long long)f->ttl);
-    if (f->alpn[0] != '\0')
-        printf("alpn=\"%s\" ", f->alpn);
-    printf("ech=%s\n", config);
+    dns_rdata_https_text(&record, f->alpn, config);
+    printf("%s%s %llu IN HTTPS %s\n", name, dot, (unsigned long long)f->ttl, buf_text(&record));
+    buf_free(&record);
 }
 
 static int publish(const struct flags *f, char *const *names, int n)

@@ -28,6 +28,7 @@ struct explain_sighting {
     enum would_verdict verdict[EXPLAIN_WOULDS_MAX]; /* for each of `woulds`; WOULD_UNKNOWN where it is not */
 };
 
+/* Both are borrowed. */
 struct explain_sighting explain_sighting_of(const struct sighting *seen, const struct explain_woulds *woulds);
 
 /* Print it on standard output: a block of lines, or one line of JSON. */
@@ -40,6 +41,7 @@ void explain_put_protocol(struct buf *b, struct str name);
 /* "1.3" of "TLS 1.3"; what is none of those as it is. */
 const char *explain_version_word(const char *name);
 
+/* Has the client sent a key share for that group? */
 bool explain_has_share(const struct hello *h, uint16_t group);
 
 /* The first post-quantum group that is offered; 0: none. */

@@ -10,9 +10,11 @@
 
 struct explain_summary;
 
+/* Counts hellos in groups that are alike. `woulds` are borrowed. Never NULL. */
 struct explain_summary *explain_summary_new(const struct explain_woulds *woulds);
 void explain_summary_free(struct explain_summary *s);
 
+/* Count a hello in; nothing of `seen` is kept. */
 void explain_summary_add(struct explain_summary *s, const struct explain_sighting *seen);
 
 /* Print the groups on standard output, the largest first: a table, or a line of JSON for each. */

@@ -99,6 +99,7 @@ void recommend_advice_free(struct route_advice *a);
 /* The keys to change, as YAML below the route; nothing where there is nothing to do. */
 void recommend_yaml(struct buf *out, const struct config *c, const struct route_advice *a, int indent);
 
+/* Append what was found, for people with recommend_yaml(), or as a line of JSON. */
 void recommend_text(struct buf *out, const struct config *c, const struct route_advice *a);
 void recommend_json(struct buf *out, const struct config *c, const struct route_advice *a);
 

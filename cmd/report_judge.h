@@ -47,6 +47,7 @@ struct report_client {
     char identity[REPORT_TEXT_MAX], network[REPORT_TEXT_MAX], ja4[REPORT_TEXT_MAX], route[REPORT_TEXT_MAX];
 };
 
+/* Read a row's key; what is longer is cut. */
 void report_client(const struct tally_row *row, struct report_client *ret);
 
 /* How many clients the rows are about: who has proven an identity counts once, others once for each network

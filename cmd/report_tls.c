@@ -12,11 +12,11 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/unit.h"
+#include "cmd/audit_log.h"
 #include "cmd/check_path.h"
 #include "cmd/cmd.h"
 #include "cmd/report.h"
 #include "cmd/report_judge.h"
-#include "cmd/report_log.h"
 #include "cmd/table.h"
 #include "config/config.h"
 
@@ -36,7 +36,7 @@ struct options {
 struct work {
     struct options options;
     struct report report;
-    struct report_log log;
+    struct audit_log log;
     char from[CLOCK_TEXT_MAX]; /* --since as a time */
     int64_t from_seconds;
 };
@@ -321,7 +321,7 @@ static int read_paths(struct work *w, char *const *paths, size_t n)
 {
     struct err err;
     for (size_t i = 0; i < n; i++)
-        if (report_log_read(&w->log, paths[i], &err) != 0)
+        if (audit_log_read(&w->log, paths[i], &err) != 0)
             return cmd_failed("%s", err.text);
     return CMD_OK;
 }
@@ -330,7 +330,7 @@ static int read_paths(struct work *w, char *const *paths, size_t n)
 static int read_configured(struct work *w)
 {
     struct buf errors = {0};
-    struct report_files files;
+    struct audit_files files;
     struct err err;
     struct config *c = config_load(w->options.config, &errors);
     int status = CMD_FAILED;
@@ -340,11 +340,11 @@ static int read_configured(struct work *w)
         cmd_failed("%s: the door writes its audit log to standard output: give it as a file, or - to read it "
                    "from standard input",
                    w->options.config);
-    else if (report_files_find(c->audit.file.text, w->from_seconds, &files, &err) != 0)
+    else if (audit_files_find(c->audit.file.text, w->from_seconds, &files, &err) != 0)
         cmd_failed("%s", err.text);
     else {
         status = read_paths(w, files.v, files.n);
-        report_files_free(&files);
+        audit_files_free(&files);
     }
     config_free(c);
     buf_free(&errors);
@@ -364,7 +364,7 @@ static int work(struct work *w, char **paths, int n)
     int status = w->options.config != NULL ? read_configured(w)
                  : n > 0                   ? read_paths(w, paths, (size_t)n)
                                            : read_paths(w, input, 1);
-    report_log_end(&w->log);
+    audit_log_end(&w->log);
     if (status == CMD_OK)
         (w->options.json ? tell_json : tell_text)(w);
     for (size_t i = 0; i < r->answers; i++)

@@ -9,8 +9,9 @@
 
 #include "base/check.h"
 #include "base/clean.h"
+#include "base/utf8.h"
 
-#define GAP 2
+#define GAP ((size_t)2)
 
 void table_add(struct table *t, const char *fmt, ...)
 {
@@ -50,17 +51,6 @@ const char *table_duration(double seconds, char text[TABLE_DURATION_MAX])
     return text;
 }
 
-/* How wide a column is; the last one has no width, so that no line ends in spaces. */
-static int width_of(const struct table *t, size_t column)
-{
-    size_t width = 0;
-    if (column + 1 == t->columns)
-        return 0;
-    for (size_t i = column; i < t->count; i += t->columns)
-        width = MAX(width, strlen(t->cell[i]));
-    return (int)width + GAP;
-}
-
 const char *table_text(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -82,30 +72,45 @@ const char *table_code(enum table_colour colour)
     return codes[colour];
 }
 
-static void print_cell(const struct table *t, size_t i, bool coloured, FILE *out)
+/* How wide the columns are; the last one has no width, so that no line ends in spaces. */
+static size_t *widths_of(const struct table *t)
 {
-    int width = width_of(t, i % t->columns);
-    if (coloured && t->colour[i] != TABLE_PLAIN)
-        fprintf(out, "%s%s%s%*s", table_code(t->colour[i]), t->cell[i], table_code(TABLE_PLAIN),
-                MAX(0, width - (int)strlen(t->cell[i])), "");
-    else
-        fprintf(out, "%-*s", width, t->cell[i]);
+    size_t *widths = calloc(t->columns, sizeof(*widths));
+    CHECK(widths != NULL);
+    for (size_t i = 0; i < t->count; i++)
+        if ((i + 1) % t->columns != 0)
+            widths[i % t->columns] = MAX(widths[i % t->columns], utf8_columns(t->cell[i]) + GAP);
+    return widths;
+}
+
+static void print_cell(const struct table *t, size_t i, size_t width, bool coloured, FILE *out)
+{
+    bool paints = coloured && t->colour[i] != TABLE_PLAIN;
+    size_t columns = width == 0 ? 0 : utf8_columns(t->cell[i]);
+    if (paints)
+        fputs(table_code(t->colour[i]), out);
+    fputs(t->cell[i], out);
+    if (paints)
+        fputs(table_code(TABLE_PLAIN), out);
+    fprintf(out, "%*s", (int)(width - columns), "");
 }
 
 void table_end(struct table *t, FILE *out)
 {
     bool coloured = table_is_coloured(out);
     CHECK(t->columns > 0 && t->count % t->columns == 0);
+    size_t *widths = widths_of(t);
     for (size_t i = 0; t->count > t->columns && i < t->count; i++) {
         size_t column = i % t->columns;
         if (i == 0)
             fputc('\n', out);
-        print_cell(t, i, coloured, out);
+        print_cell(t, i, widths[column], coloured, out);
         if (column + 1 == t->columns)
             fputc('\n', out);
     }
     for (size_t i = 0; i < t->count; i++)
         free(t->cell[i]);
+    free(widths);
     free(t->cell);
     free(t->colour);
     *t = (struct table){.columns = t->columns};

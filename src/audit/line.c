@@ -17,11 +17,13 @@ static const struct str names[AUDIT_FIELDS] = {
     NAME(AUDIT_TIME, "time"),
     NAME(AUDIT_CARRIER, "carrier"),
     NAME(AUDIT_PEER, "peer"),
+    NAME(AUDIT_SNI, "sni"),
     NAME(AUDIT_ROUTE, "route"),
     NAME(AUDIT_ACTION, "action"),
     NAME(AUDIT_VERSION, "version"),
     NAME(AUDIT_GROUP, "group"),
     NAME(AUDIT_CIPHER, "cipher"),
+    NAME(AUDIT_VERIFIES, "verifies"),
     NAME(AUDIT_JA4, "ja4"),
     NAME(AUDIT_OFFERS_GROUPS, "offers_groups"),
     NAME(AUDIT_OFFERS_CIPHERS, "offers_ciphers"),
@@ -257,6 +259,10 @@ const char *audit_line_read(const char *text, size_t len, struct audit_line *ret
 void audit_line_text(struct str value, char *ret, size_t cap)
 {
     struct buf quoted = {0};
+    if (value.len == 0 || memchr(value.p, '\\', value.len) == NULL) {
+        str_copy(ret, cap, value.p, value.len);
+        return;
+    }
     CHECK(buf_append(&quoted, "\"", 1) && buf_append(&quoted, value.p, value.len) &&
           buf_append(&quoted, "\"", 1));
     json_t *text = json_loadb((const char *)quoted.data, quoted.len, JSON_DECODE_ANY, NULL);

@@ -36,6 +36,7 @@ struct tally_facts {
     uint64_t short_by; /* no key came more often than its row says, or (without a row) than 0, plus this */
 };
 
+/* What came so far. */
 struct tally_facts tally_facts(const struct tally *t);
 
 /* The rows, the greatest count first (equal ones by key): `rows` of tally_facts(). Borrowed until the next

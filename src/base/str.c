@@ -23,6 +23,17 @@ bool str_copy(char *ret, size_t cap, const char *p, size_t len)
     return n == len;
 }
 
+bool str_item(struct str *list, struct str *ret)
+{
+    if (list->len == 0)
+        return false;
+    const char *comma = memchr(list->p, ',', list->len);
+    *ret = (struct str){list->p, comma == NULL ? list->len : (size_t)(comma - list->p)};
+    size_t taken = MIN(ret->len + 1, list->len);
+    *list = (struct str){list->p + taken, list->len - taken};
+    return true;
+}
+
 bool str_same(const char *a, const char *b)
 {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;

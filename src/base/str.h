@@ -24,6 +24,9 @@ bool str_same(const char *a, const char *b);
 /* Copy at most cap-1 bytes and NUL-terminate; returns false when something was cut off. cap >= 1. */
 bool str_copy(char *ret, size_t cap, const char *p, size_t len);
 
+/* Take the first item off a list apart by ','; false at its end. */
+bool str_item(struct str *list, struct str *ret);
+
 /* A copy that the caller frees; NULL of NULL. Never NULL else. */
 char *str_dup(const char *text);
 

@@ -18,6 +18,9 @@ struct assembly {
     struct assembly_piece *last;
 };
 
+/* Empty, with nothing before the offset `next` to come. `total` (borrowed, or NULL) goes up and down with
+ * `held`.
+ */
 struct assembly assembly_start(uint64_t next, size_t *total);
 
 /* Keep what of the piece is new. False where `held` would come to more than `most`; what had room stays. */

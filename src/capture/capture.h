@@ -60,6 +60,8 @@ struct capture_counts {
 
 struct capture;
 
+/* Tells `seen` of every ClientHello, from within capture_frame() and capture_end(). `limits` are copied, and
+ * within the bounds above. Never NULL. */
 struct capture *capture_new(const struct capture_limits *limits, capture_seen *seen, void *owner);
 
 /* Take a frame; `link` as in capture/packet.h. `len` bytes of it were captured, out of `original`. */
@@ -69,8 +71,10 @@ void capture_frame(struct capture *c, int link, int64_t time, const uint8_t *fra
 /* No more frames: tell of what is left. */
 void capture_end(struct capture *c);
 
+/* What came so far. Borrowed, and up to date as long as it lives. */
 const struct capture_counts *capture_counts(const struct capture *c);
 
+/* What was not told by capture_end() stays untold. NULL is allowed. */
 void capture_free(struct capture *c);
 
 #endif

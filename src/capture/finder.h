@@ -42,6 +42,7 @@ void finder_take(struct finder *f, const uint8_t *data, size_t len, bool begins,
 /* Bytes are missing here: what has begun stays incomplete. */
 void finder_miss(struct finder *f);
 
+/* Free what it holds, not itself. */
 void finder_free(struct finder *f);
 
 #endif

@@ -47,7 +47,7 @@ struct flow {
     struct quic_talk quic;
 };
 
-/* A new connection. `total` as in assembly.h. */
+/* A new connection, never NULL. `total` as in assembly.h, the same for both. */
 struct flow *flow_new(const struct flow_key *key, size_t *total);
 void flow_free(struct flow *f, size_t *total);
 

@@ -11,7 +11,7 @@
 
 struct fragments;
 
-/* `total` counts the bytes that are held, as in assembly.h. */
+/* Never NULL. `total` counts the bytes that are held, as in assembly.h, and lives until it is freed. */
 struct fragments *fragments_new(size_t *total);
 void fragments_free(struct fragments *f);
 

@@ -29,6 +29,7 @@ struct capture_file_frame {
  * from here on. */
 int capture_file_next(struct capture_file *f, struct capture_file_frame *ret, struct err *err);
 
+/* NULL is allowed. */
 void capture_file_close(struct capture_file *f);
 
 #endif

@@ -44,6 +44,7 @@ enum quic_talk_result quic_talk_take(struct quic_talk *t, struct cursor datagram
 /* How long the hello is, as far as that is known; else 0. */
 size_t quic_talk_wanted(const struct quic_talk *t);
 
+/* Free what it holds, not itself. */
 void quic_talk_free(struct quic_talk *t);
 
 #endif

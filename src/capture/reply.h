@@ -51,6 +51,7 @@ void reply_messages(struct reply_reader *r, const uint8_t *data, size_t len);
 /* Read records (RFC 8446, 5.1), from the beginning of one on. */
 void reply_records(struct reply_reader *r, const uint8_t *data, size_t len);
 
+/* Free what it holds, not itself. */
 void reply_free(struct reply_reader *r);
 
 /* Does the answer resume the session that the client asked to resume? */

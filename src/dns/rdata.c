@@ -57,3 +57,10 @@ int dns_rdata_https(struct buf *out, const char *alpn, struct cursor ech, struct
     CHECK(buf_append(out, ech.p, cursor_left(&ech)));
     return 0;
 }
+
+void dns_rdata_https_text(struct buf *out, const char *alpn, const char *ech)
+{
+    CHECK(buf_printf(out, "1 . "));
+    CHECK(*alpn == '\0' || buf_printf(out, "alpn=\"%s\" ", alpn));
+    CHECK(buf_printf(out, "ech=%s", ech));
+}

@@ -20,4 +20,7 @@ int dns_rdata_txt(struct buf *out, const char *text, struct err *err);
  * none. */
 int dns_rdata_https(struct buf *out, const char *alpn, struct cursor ech, struct err *err);
 
+/* Append the same in the words of a zone file, of an ECHConfigList in base64. */
+void dns_rdata_https_text(struct buf *out, const char *alpn, const char *ech);
+
 #endif

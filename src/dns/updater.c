@@ -175,22 +175,23 @@ static void on_patience(struct timer *t)
 /* ---- what is wanted ---- */
 
 struct dns_updater *dns_updater_start(struct loop *loop, const struct dns_server *server,
-                                      const struct dns_update *u, dns_updated *done, void *arg)
+                                      const struct dns_update *u, dns_updated *done, void *arg,
+                                      struct err *err)
 {
     struct dns_update wanted = *u;
     struct dns_updater *r = calloc(1, sizeof(*r));
-    struct err err;
     CHECK(r != NULL);
     wanted.now = clock_wall() / NSEC_PER_SEC;
     (void)!getrandom(&wanted.id, sizeof(wanted.id), 0);
     *r = (struct dns_updater){.loop = loop, .server = server, .done = done, .arg = arg, .watch.fd = -1};
     timer_init(&r->patience, on_patience);
     task_init(&r->reap, reap);
-    if (dns_update_make(&wanted, &server->key, &r->request, &err) < 0)
-        end(r, &err, false);
-    else
-        try_next(r);
-    return r->done != NULL ? r : NULL;
+    if (dns_update_make(&wanted, &server->key, &r->request, err) < 0) {
+        free(r);
+        return NULL;
+    }
+    try_next(r);
+    return r;
 }
 
 void dns_updater_cancel(struct dns_updater *r)

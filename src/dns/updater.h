@@ -20,10 +20,11 @@ struct dns_updater;
  * answered at all, and whoever asks it again waits as long. */
 typedef void dns_updated(void *arg, const struct err *why, bool silent);
 
-/* Begin. Of `u`, which is copied, `id` and `now` are set here. `done` is called once, later or before this
- * returns NULL, which it does where there is nothing to cancel. */
+/* Begin. Of `u`, which is copied, `id` and `now` are set here. `done` is called once, later. NULL with `err`
+ * where a name is none, or there is too much data. */
 struct dns_updater *dns_updater_start(struct loop *loop, const struct dns_server *server,
-                                      const struct dns_update *u, dns_updated *done, void *arg);
+                                      const struct dns_update *u, dns_updated *done, void *arg,
+                                      struct err *err);
 
 /* `done` is not called any more. The server may have done it. */
 void dns_updater_cancel(struct dns_updater *updater);

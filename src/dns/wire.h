@@ -16,12 +16,15 @@
 #define DNS_FLAG_CUT 0x0200u
 #define DNS_FLAG_RECURSE 0x0100u
 
+/* The header of a message (RFC 1035, 4.1.1): `counts` of questions, answers, authority, additional. */
 struct dns_header {
     uint64_t id, flags, counts[4];
 };
 
+/* False where it is cut off; then some of *ret may be read. */
 bool dns_read_header(struct cursor *c, struct dns_header *ret);
 
+/* The response code of an answer (RFC 6895, 2.3). */
 static inline unsigned dns_code(const struct dns_header *h)
 {
     return (unsigned)(h->flags & 15);

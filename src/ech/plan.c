@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ech/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/ech_limits.h"
 #include "base/str.h"
+#include "ech/records.h"
 #include "net/hook.h"
+
+#define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
+#define WAIT_MAX 300
 
 void ech_plan_free(struct ech_plan *plan)
 {
@@ -94,4 +99,68 @@ void ech_plan_keep_waits(struct ech_plan *plan, const struct ech_plan *before)
         t->wait = was->wait;
         memcpy(t->error, was->error, sizeof(t->error));
     }
+}
+
+/* ---- what is due ---- */
+
+void ech_plan_said(const struct ech_plan *plan, char ret[ECH_SAID_MAX])
+{
+    snprintf(ret, ECH_SAID_MAX, "%lld %s", (long long)plan->ttl, plan->alpn);
+}
+
+static int64_t due(const struct ech_plan *plan, const struct ech_target *t, const struct ech_records *known,
+                   const struct ech_plan_time *when)
+{
+    char said[ECH_SAID_MAX];
+    int64_t key = ech_records_due(known, t->name, when->newest);
+    const struct ech_record *n = ech_records_find(known, t->name);
+    if (when->newest == 0)
+        return 0;
+    if (when->hurry)
+        return key != 0 ? key : when->newest;
+    ech_plan_said(plan, said);
+    if (key == 0 && when->anew && strcmp(n->said, said) != 0)
+        key = when->newest;
+    return when->now >= t->retry_at ? key : 0;
+}
+
+bool ech_plan_find_due(struct ech_plan *plan, const struct ech_records *known,
+                       const struct ech_plan_time *when)
+{
+    bool any = false;
+    for (size_t i = 0; i < plan->n; i++) {
+        plan->targets[i].due = due(plan, &plan->targets[i], known, when);
+        any = any || plan->targets[i].due != 0;
+    }
+    return any;
+}
+
+/* ---- what has failed ---- */
+
+void ech_target_failed(struct ech_target *t, const char *why, int64_t now)
+{
+    snprintf(t->error, sizeof(t->error), "%s", why);
+    t->wait = MIN(MAX(2 * t->wait, (int64_t)WAIT_MIN), (int64_t)WAIT_MAX);
+    t->retry_at = now + t->wait;
+}
+
+void ech_target_done(struct ech_target *t)
+{
+    t->error[0] = '\0';
+    t->retry_at = t->wait = 0;
+}
+
+void ech_plan_failures(const struct ech_plan *plan, struct err *ret)
+{
+    size_t failed = 0;
+    const struct ech_target *first = NULL;
+    for (size_t i = plan->n; i-- > 0;)
+        if (plan->targets[i].error[0] != '\0') {
+            first = &plan->targets[i];
+            failed++;
+        }
+    ret->text[0] = '\0';
+    if (first != NULL)
+        err_set(ret, "ech.publish: %zu of %zu records could not be replaced; they are tried again. %s: %s",
+                failed, plan->n, first->name, first->error);
 }

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "net/addr.h"
+
+struct ech_records;
 
 /* What is published, and how. */
 struct ech_publisher_settings {
@@ -42,6 +45,7 @@ struct ech_plan {
     struct net_addr server;
 };
 
+/* Copy the settings into `plan`, whose content before is not freed; ECH_NAMES_MAX names at most. */
 void ech_plan_make(struct ech_plan *plan, const struct ech_publisher_settings *s);
 
 /* It is zeroed. */
@@ -52,6 +56,28 @@ bool ech_plan_is(const struct ech_plan *a, const struct ech_plan *b);
 
 /* Do both reach the DNS in the same way? */
 bool ech_plan_goes_as(const struct ech_plan *a, const struct ech_plan *b);
+
+/* What a record says beside the key, to tell whether it says the same. */
+#define ECH_SAID_MAX 512
+void ech_plan_said(const struct ech_plan *plan, char ret[ECH_SAID_MAX]);
+
+struct ech_plan_time {
+    int64_t newest; /* key of the ring (ech/ring.h); 0: there is none, which the ring tells */
+    bool hurry;     /* all is due, whatever has failed */
+    bool anew;      /* ... is what says something else beside the key, too */
+    int64_t now;    /* seconds since 1970 */
+};
+
+/* Find the key that each target is due, by what is known of records. Is any? */
+bool ech_plan_find_due(struct ech_plan *plan, const struct ech_records *known,
+                       const struct ech_plan_time *when);
+
+/* It is tried again, later each time. */
+void ech_target_failed(struct ech_target *t, const char *why, int64_t now);
+void ech_target_done(struct ech_target *t);
+
+/* What is told of those that have failed; "": none has. */
+void ech_plan_failures(const struct ech_plan *plan, struct err *ret);
 
 /* NULL: it is not published. */
 struct ech_target *ech_plan_target(const struct ech_plan *plan, const char *name);

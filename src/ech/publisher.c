@@ -11,14 +11,10 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cert/secret_file.h"
+#include "dns/changer.h"
 #include "dns/rdata.h"
-#include "dns/updater.h"
 #include "ech/journal.h"
-#include "net/hook.h"
 #include "net/program.h"
-
-#define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
-#define WAIT_MAX 300
 
 struct withdrawal {
     char *name; /* NULL: there is none */
@@ -43,17 +39,10 @@ struct ech_publisher {
     struct ech_records *known;    /* what is known of records, as it becomes */
     size_t at;                    /* the target whose turn it is */
     struct withdrawal withdrawal; /* ... or this */
-    struct dns_server server;
     struct buf secret;
-    struct dns_updater *updater;
-    struct hook *hook;
+    struct dns_changer changer;
+    struct dns_changing *changing;
 };
-
-/* What a record says beside the key. */
-static void put_said(const struct ech_publisher *p, char *ret, size_t cap)
-{
-    snprintf(ret, cap, "%lld %s", (long long)p->plan.ttl, p->plan.alpn);
-}
 
 /* ---- telling ---- */
 
@@ -70,17 +59,8 @@ static void complain(struct ech_publisher *p, const char *text)
 
 static void tell_of_pass(struct ech_publisher *p)
 {
-    struct err text = {{0}};
-    size_t failed = 0;
-    const struct ech_target *first = NULL;
-    for (size_t i = p->plan.n; i-- > 0;)
-        if (p->plan.targets[i].error[0] != '\0') {
-            first = &p->plan.targets[i];
-            failed++;
-        }
-    if (first != NULL)
-        err_set(&text, "ech.publish: %zu of %zu records could not be replaced; they are tried again. %s: %s",
-                failed, p->plan.n, first->name, first->error);
+    struct err text;
+    ech_plan_failures(&p->plan, &text);
     complain(p, text.text);
 }
 
@@ -123,17 +103,19 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
         drop_pass(p);
         return -1;
     }
-    p->server =
-        (struct dns_server){plan->server, {plan->key_name, {(const char *)p->secret.data, p->secret.len}}};
+    p->changer = (struct dns_changer){
+        .loop = p->loop,
+        .program = plan->hook,
+        .programs = &p->programs,
+        .patience = plan->hook_timeout,
+        .server = {plan->server, {plan->key_name, {(const char *)p->secret.data, p->secret.len}}}};
     return 0;
 }
 
 static void fail(struct ech_publisher *p, struct ech_target *t, const char *why, int64_t now)
 {
     p->figures.failed++;
-    snprintf(t->error, sizeof(t->error), "%s", why);
-    t->wait = MIN(MAX(2 * t->wait, (int64_t)WAIT_MIN), (int64_t)WAIT_MAX);
-    t->retry_at = now + t->wait;
+    ech_target_failed(t, why, now);
 }
 
 /* All that is left of a pass, from target `at` on. */
@@ -171,77 +153,48 @@ static void give_up(struct ech_publisher *p, const char *why, int64_t now)
 
 static void go_on(struct ech_publisher *p);
 
-static void pushed(void *arg, const struct err *why)
+static void pushed(void *arg, const struct err *why, bool silent)
 {
     struct ech_publisher *p = arg;
     struct ech_target *t = &p->plan.targets[p->at];
     int64_t now = clock_wall() / NSEC_PER_SEC;
-    p->updater = NULL;
-    p->hook = NULL;
+    p->changing = NULL;
+    if (silent) /* it would keep each of the others waiting, with the lock held */
+        fail_rest(p, p->at + 1, why->text, now);
     if (why != NULL) {
         fail(p, t, why->text, now);
     } else {
         p->figures.pushed++;
         ech_records_given(p->known, t->name, p->plan.ttl + p->plan.settle, now);
-        t->error[0] = '\0';
-        t->retry_at = t->wait = 0;
+        ech_target_done(t);
     }
     p->at++;
     go_on(p);
 }
 
-static void updated(void *arg, const struct err *why, bool silent)
+static void push(struct ech_publisher *p, const char *name, struct cursor config)
 {
-    struct ech_publisher *p = arg;
-    if (silent) /* it would keep each of the others waiting, with the lock held */
-        fail_rest(p, p->at + 1, why->text, clock_wall() / NSEC_PER_SEC);
-    pushed(p, why);
-}
-
-/* In the words of a zone file, behind the type. */
-static char *record_text(const struct ech_publisher *p, struct cursor config)
-{
-    struct buf b = {0};
-    CHECK(buf_printf(&b, "1 . "));
-    CHECK(*p->plan.alpn == '\0' || buf_printf(&b, "alpn=\"%s\" ", p->plan.alpn));
-    CHECK(buf_printf(&b, "ech=") && base64_put(&b, config.p, cursor_left(&config)));
-    char *text = strdup(buf_text(&b));
-    CHECK(text != NULL);
-    buf_free(&b);
-    return text;
-}
-
-static void push_by_hook(struct ech_publisher *p, const char *name, struct cursor config)
-{
-    char ttl[24], *text = record_text(p, config);
-    const char *more[] = {"publish", name, ttl, text, NULL};
-    snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
-    struct hook *hook =
-        hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, pushed, p);
-    if (hook != NULL)
-        p->hook = hook;
-    free(text);
-}
-
-static void push_by_update(struct ech_publisher *p, const char *name, struct cursor config)
-{
-    struct buf data = {0};
+    char ttl[24];
+    struct buf base64 = {0}, text = {0}, data = {0};
     struct err err;
-    if (dns_rdata_https(&data, p->plan.alpn, config, &err) != 0) {
-        buf_free(&data);
-        pushed(p, &err);
-        return;
+    CHECK(base64_put(&base64, config.p, cursor_left(&config)));
+    dns_rdata_https_text(&text, p->plan.alpn, buf_text(&base64));
+    const char *words[] = {"publish", name, ttl, buf_text(&text), NULL};
+    snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
+    if (p->plan.hook != NULL || dns_rdata_https(&data, p->plan.alpn, config, &err) == 0) {
+        const struct dns_update update = {.zone = p->plan.zone,
+                                          .name = name,
+                                          .type = DNS_TYPE_HTTPS,
+                                          .change = DNS_REPLACE,
+                                          .data = {(const char *)data.data, data.len},
+                                          .ttl = (uint32_t)p->plan.ttl};
+        p->changing = dns_changer_start(&p->changer, &update, words, pushed, p, &err);
     }
-    const struct dns_update u = {.zone = p->plan.zone,
-                                 .name = name,
-                                 .type = DNS_TYPE_HTTPS,
-                                 .change = DNS_REPLACE,
-                                 .data = {(const char *)data.data, data.len},
-                                 .ttl = (uint32_t)p->plan.ttl};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, updated, p);
-    if (updater != NULL)
-        p->updater = updater;
     buf_free(&data);
+    buf_free(&text);
+    buf_free(&base64);
+    if (p->changing == NULL)
+        pushed(p, &err, false);
 }
 
 /* The next of the pass, or its end. */
@@ -258,52 +211,32 @@ static void go_on(struct ech_publisher *p)
     static const struct err gone = {"its key has gone meanwhile"};
     struct buf list = {0};
     if (key == NULL) {
-        pushed(p, &gone);
+        pushed(p, &gone, false);
         return;
     }
     ech_key_list(key, &list);
-    struct cursor config = cursor_of(list.data, list.len);
-    if (p->plan.hook != NULL)
-        push_by_hook(p, t->name, config);
-    else
-        push_by_update(p, t->name, config);
+    push(p, t->name, cursor_of(list.data, list.len));
     buf_free(&list);
 }
 
 /* ---- what is due ---- */
 
-static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct ech_target *t,
-                   int64_t now)
+/* Is any, by what is known of records? */
+static bool find_due(struct ech_publisher *p, const struct ech_records *known, int64_t now)
 {
-    char said[512];
-    int64_t newest = ech_ring_newest(p->ring), key = ech_records_due(known, t->name, newest);
-    const struct ech_record *n = ech_records_find(known, t->name);
-    if (newest == 0) /* the ring tells what is wrong */
-        return 0;
-    if (p->hurry > 0)
-        return key != 0 ? key : newest;
-    put_said(p, said, sizeof(said));
-    if (key == 0 && p->anew && strcmp(n->said, said) != 0)
-        key = newest;
-    return now >= t->retry_at ? key : 0;
-}
-
-static bool is_any_due(const struct ech_publisher *p, int64_t now)
-{
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (due(p, ech_ring_records(p->ring), &p->plan.targets[i], now) != 0)
-            return true;
-    return false;
+    const struct ech_plan_time when = {
+        .newest = ech_ring_newest(p->ring), .hurry = p->hurry > 0, .anew = p->anew, .now = now};
+    return ech_plan_find_due(&p->plan, known, &when);
 }
 
 /* Write down what the pass is about to try. */
 static int mark(struct ech_publisher *p, int64_t now, struct err *err)
 {
-    char said[512];
-    put_said(p, said, sizeof(said));
+    char said[ECH_SAID_MAX];
+    ech_plan_said(&p->plan, said);
+    find_due(p, p->known, now);
     for (size_t i = 0; i < p->plan.n; i++) {
         struct ech_target *t = &p->plan.targets[i];
-        t->due = due(p, p->known, t, now);
         if (t->due != 0 && ech_ring_key(p->ring, t->due) == NULL) {
             ech_records_lost(p->known, t->name);
             t->due = ech_ring_newest(p->ring);
@@ -330,10 +263,8 @@ static bool is_busy(const struct ech_publisher *p)
 void ech_publisher_turn(struct ech_publisher *p, int64_t now)
 {
     struct err err;
-    if (p->ring == NULL || is_busy(p) || !is_any_due(p, now))
+    if (p->ring == NULL || is_busy(p) || !find_due(p, ech_ring_records(p->ring), now))
         return;
-    for (size_t i = 0; i < p->plan.n; i++)
-        p->plan.targets[i].due = due(p, ech_ring_records(p->ring), &p->plan.targets[i], now);
     bool begun = begin_pass(p, &err) == 0;
     if (!begun && err.text[0] == '\0')
         return;
@@ -357,14 +288,14 @@ bool ech_publisher_hurry(struct ech_publisher *p)
 
 /* ---- a record that goes ---- */
 
-static void withdrawn(void *arg, const struct err *why)
+static void withdrawn(void *arg, const struct err *why, bool silent)
 {
     struct ech_publisher *p = arg;
     struct withdrawal w = p->withdrawal;
     struct err err;
     int64_t now = clock_wall() / NSEC_PER_SEC;
-    p->updater = NULL;
-    p->hook = NULL;
+    (void)silent;
+    p->changing = NULL;
     p->withdrawal = (struct withdrawal){0};
     if (why == NULL) {
         ech_records_withdrawn(p->known, w.name, now);
@@ -376,27 +307,15 @@ static void withdrawn(void *arg, const struct err *why)
     w.done(w.arg, why);
 }
 
-static void cleared(void *arg, const struct err *why, bool silent)
-{
-    (void)silent;
-    withdrawn(arg, why);
-}
-
 static void withdraw(struct ech_publisher *p, const char *name)
 {
-    const char *more[] = {"withdraw", name, NULL};
-    if (p->plan.hook != NULL) {
-        struct hook *hook =
-            hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, withdrawn, p);
-        if (hook != NULL)
-            p->hook = hook;
-        return;
-    }
-    const struct dns_update u = {
+    const char *words[] = {"withdraw", name, NULL};
+    const struct dns_update update = {
         .zone = p->plan.zone, .name = name, .type = DNS_TYPE_HTTPS, .change = DNS_CLEAR};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, cleared, p);
-    if (updater != NULL)
-        p->updater = updater;
+    struct err err;
+    p->changing = dns_changer_start(&p->changer, &update, words, withdrawn, p, &err);
+    if (p->changing == NULL)
+        withdrawn(p, &err, false);
 }
 
 /* NULL: it may go. */
@@ -453,12 +372,9 @@ static void break_off(struct ech_publisher *p)
 {
     static const struct err why = {"the configuration has changed, or the door stops"};
     struct withdrawal w = p->withdrawal;
-    if (p->updater != NULL)
-        dns_updater_cancel(p->updater);
-    if (p->hook != NULL)
-        hook_cancel(p->hook);
-    p->updater = NULL;
-    p->hook = NULL;
+    if (p->changing != NULL)
+        dns_changing_cancel(p->changing);
+    p->changing = NULL;
     p->withdrawal = (struct withdrawal){0};
     drop_pass(p);
     free(w.name);

@@ -51,6 +51,7 @@ struct ech_publisher_figures {
     uint64_t hurried_next;   /* ... when what was asked for last is over */
 };
 
+/* Those of this moment. */
 struct ech_publisher_figures ech_publisher_figures(const struct ech_publisher *p);
 
 /* A name that is published. The texts are borrowed. */
@@ -60,7 +61,7 @@ struct ech_publisher_row {
     bool current;      /* its record has the key that is offered, as far as is known, and there is one */
 };
 
-/* How many there are. */
+/* How many there are, and the one of that index. */
 size_t ech_publisher_count(const struct ech_publisher *p);
 struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i);
 

@@ -48,6 +48,7 @@ int ech_records_read(struct str text, struct ech_records *ret, struct err *err);
 /* Append it as a text. */
 void ech_records_write(const struct ech_records *p, struct buf *out);
 
+/* Free what it holds; it is empty then. */
 void ech_records_free(struct ech_records *p);
 
 /* What is known of a name; NULL: nothing. Borrowed. */

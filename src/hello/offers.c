@@ -76,23 +76,11 @@ const char *hello_offers_ciphers(const struct hello_offers *o, char text[HELLO_O
     return text;
 }
 
-/* The next word of a list; false at its end. */
-static bool next_word(struct str *left, struct str *ret)
-{
-    if (left->len == 0)
-        return false;
-    const char *comma = memchr(left->p, ',', left->len);
-    *ret = (struct str){left->p, comma == NULL ? left->len : (size_t)(comma - left->p)};
-    size_t taken = MIN(ret->len + 1, left->len);
-    *left = (struct str){left->p + taken, left->len - taken};
-    return true;
-}
-
 uint8_t hello_offers_read_groups(struct str text)
 {
     struct str word;
     uint8_t bits = 0;
-    while (next_word(&text, &word))
+    while (str_item(&text, &word))
         for (size_t i = 0; i < ARRAY_LEN(groups); i++)
             if (str_is(word, groups[i].name))
                 bits |= (uint8_t)(1u << i);
@@ -117,7 +105,7 @@ uint16_t hello_offers_read_ciphers(struct str text)
 {
     struct str word;
     uint16_t bits = 0, code;
-    while (next_word(&text, &word)) {
+    while (str_item(&text, &word)) {
         size_t i = read_code(word, &code) ? 0 : ARRAY_LEN(ciphers);
         while (i < ARRAY_LEN(ciphers) && ciphers[i] != code)
             i++;

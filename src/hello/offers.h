@@ -18,6 +18,7 @@ struct hello_offers {
     uint16_t ciphers;
 };
 
+/* Of a hello that is good. */
 struct hello_offers hello_offers_of(const struct hello *h);
 
 #define HELLO_OFFERS_TEXT_MAX 128

@@ -88,8 +88,8 @@ struct source {
     uint32_t magic;
     struct cert_source base;
     struct keeper *keeper;
-    struct message message; /* begins, and when it has gone, ends */
-    size_t names, bytes;    /* as much as folders may keep */
+    struct message begins, ends; /* the first may be on its way still when it goes */
+    size_t names, bytes;         /* as much as folders may keep */
     struct keeping keeping;
     char *kept; /* where staples are, or NULL */
     bool asks;  /* something is obtained */
@@ -278,7 +278,7 @@ static struct demands *need_demands(struct keeper *k, const struct source *s)
 
 static void begin_source(struct message *m)
 {
-    struct source *s = CONTAINER_OF(m, struct source, message);
+    struct source *s = CONTAINER_OF(m, struct source, begins);
     CHECK_MAGIC(s, SOURCE_MAGIC);
     set_keeping(s->keeper, &s->keeping, s->kept);
     if (s->asks)
@@ -312,7 +312,7 @@ static void free_entries(struct source *s)
 
 static void end_source(struct message *m)
 {
-    struct source *s = CONTAINER_OF(m, struct source, message);
+    struct source *s = CONTAINER_OF(m, struct source, ends);
     CHECK_MAGIC(s, SOURCE_MAGIC);
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].held != NULL)
@@ -325,13 +325,13 @@ static void end_source(struct message *m)
     free_entries(s);
 }
 
-/* Its first message, which was posted before anybody could ask, has run before this one. */
+/* Messages run in the order in which they are posted. */
 static void source_free(struct cert_source *base)
 {
     struct source *s = CONTAINER_OF(base, struct source, base);
     CHECK_MAGIC(s, SOURCE_MAGIC);
-    s->message.run = end_source;
-    loop_post(s->keeper->loop, &s->message);
+    s->ends.run = end_source;
+    loop_post(s->keeper->loop, &s->ends);
 }
 
 /* ---- questions ---- */
@@ -424,7 +424,7 @@ static struct source *source_new(struct keeper *k, const struct config *c, struc
     CHECK(s != NULL);
     *s = (struct source){.magic = SOURCE_MAGIC,
                          .keeper = k,
-                         .message.run = begin_source,
+                         .begins.run = begin_source,
                          .names = c->limits.certificates,
                          .bytes = c->limits.certificate_memory,
                          .keeping = keeping_of(c),
@@ -497,7 +497,7 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
     struct source *s = source_new(k, c, err);
     if (s == NULL)
         return NULL;
-    loop_post(k->loop, &s->message);
+    loop_post(k->loop, &s->begins);
     return &s->base;
 }
 

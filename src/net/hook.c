@@ -21,7 +21,9 @@ struct hook {
     struct loop *loop;
     char *path;
     int64_t allowed; /* ns */
+    bool mute;
     hook_done *done; /* NULL: it was told of */
+    void (*gone)(void *arg);
     void *arg;
     struct program program;
     struct watch output;
@@ -60,13 +62,13 @@ void hook_words_free(char **words)
 
 /* ---- running ---- */
 
-static void tell(struct hook *h, const struct err *why)
+static void tell(struct hook *h, enum hook_end end, const struct err *why)
 {
     hook_done *done = h->done;
     wheel_cancel(&h->patience);
     h->done = NULL;
     if (done != NULL)
-        done(h->arg, why);
+        done(h->arg, end, why);
 }
 
 /* Keep the end of what it prints; the rest is only read so that it does not wait. */
@@ -102,14 +104,16 @@ static void on_exit_of_it(struct program *p)
     struct hook *h = p->owner;
     struct err err;
     char how[128], line[256];
+    int number;
+    enum hook_end end = program_status(p, &number) == PROGRAM_KILLED ? HOOK_KILLED : HOOK_REFUSED;
     if (h->output.fd >= 0)
         on_output(&h->output, EPOLLIN);
     if (!program_failed(p, how, sizeof(how)))
-        tell(h, NULL);
-    else if (*last_line(h, line, sizeof(line)) == '\0')
-        tell(h, (err_set(&err, "%s: %s", h->path, how), &err));
+        tell(h, HOOK_DONE, NULL);
+    else if (h->mute || *last_line(h, line, sizeof(line)) == '\0')
+        tell(h, end, (err_set(&err, "%s: %s", h->path, how), &err));
     else
-        tell(h, (err_set(&err, "%s: %s: %s", h->path, how, line), &err));
+        tell(h, end, (err_set(&err, "%s: %s: %s", h->path, how, line), &err));
     program_leave(p, true);
 }
 
@@ -127,6 +131,8 @@ static void on_gone(struct program *p)
         loop_close(h->loop, &h->output);
     wheel_cancel(&h->patience);
     loop_defer(h->loop, &h->reap);
+    if (h->gone != NULL)
+        h->gone(h->arg);
 }
 
 static void on_patience(struct timer *t)
@@ -134,7 +140,7 @@ static void on_patience(struct timer *t)
     struct hook *h = CONTAINER_OF(t, struct hook, patience);
     struct err err;
     err_set(&err, "%s did not end within %d s", h->path, (int)(h->allowed / NSEC_PER_SEC));
-    tell(h, &err);
+    tell(h, HOOK_LATE, &err);
     program_leave(&h->program, false);
 }
 
@@ -154,29 +160,33 @@ static int start(struct hook *h, char *const command[], const char *const more[]
     return fd;
 }
 
-struct hook *hook_start(struct loop *loop, struct list *programs, char *const command[],
-                        const char *const more[], int64_t patience, hook_done *done, void *arg)
+struct hook *hook_start(const struct hook_wish *wish, struct err *err)
 {
+    struct loop *loop = wish->loop;
     struct hook *h = calloc(1, sizeof(*h));
-    struct err err;
     CHECK(h != NULL);
-    *h = (struct hook){.loop = loop, .allowed = patience, .done = done, .arg = arg, .output.fd = -1};
+    *h = (struct hook){.loop = loop,
+                       .allowed = wish->patience,
+                       .mute = wish->mute,
+                       .done = wish->done,
+                       .gone = wish->gone,
+                       .arg = wish->arg,
+                       .output.fd = -1};
     h->program = (struct program){
-        .loop = loop, .changed = on_exit_of_it, .gone = on_gone, .owner = h, .among = programs};
+        .loop = loop, .changed = on_exit_of_it, .gone = on_gone, .owner = h, .among = wish->programs};
     timer_init(&h->patience, on_patience);
     task_init(&h->reap, reap);
-    int fd = start(h, command, more);
+    int fd = start(h, wish->command, wish->more);
     if (fd < 0) {
-        err_errno(&err, errno, "%s could not be run", command[0]);
+        err_errno(err, errno, "%s could not be run", wish->command[0]);
         free(h);
-        done(arg, &err);
         return NULL;
     }
-    h->path = str_dup(command[0]);
+    h->path = str_dup(wish->command[0]);
     shutdown(fd, SHUT_WR);
     if (loop_watch(loop, &h->output, fd, EPOLLIN | EPOLLET, on_output) != 0)
         close(fd);
-    loop_set_timer(loop, &h->patience, loop_now(loop) + patience);
+    loop_set_timer(loop, &h->patience, loop_now(loop) + wish->patience);
     return h;
 }
 
@@ -185,4 +195,10 @@ void hook_cancel(struct hook *h)
     h->done = NULL;
     wheel_cancel(&h->patience);
     program_leave(&h->program, false);
+}
+
+void hook_kill(struct hook *h)
+{
+    h->done = NULL;
+    program_kill(&h->program);
 }

@@ -164,17 +164,23 @@ static void on_patience(struct timer *t)
         kill(-p->pid, SIGKILL); /* its pidfd tells when it is dead */
 }
 
-bool program_failed(struct program *p, char *text, size_t cap)
+enum program_status program_status(struct program *p, int *ret_number)
 {
     look(p);
-    if (!p->exited || (p->code == CLD_EXITED && p->status == 0))
-        return false;
-    if (p->code == CLD_EXITED)
-        snprintf(text, cap, "the program exited with status %d", p->status);
-    else
-        snprintf(text, cap, "the program was killed by signal %d%s", p->status,
+    *ret_number = p->exited ? p->status : 0;
+    return !p->exited ? PROGRAM_RUNS : p->code == CLD_EXITED ? PROGRAM_EXITED : PROGRAM_KILLED;
+}
+
+bool program_failed(struct program *p, char *text, size_t cap)
+{
+    int number;
+    enum program_status status = program_status(p, &number);
+    if (status == PROGRAM_KILLED)
+        snprintf(text, cap, "the program was killed by signal %d%s", number,
                  p->code == CLD_DUMPED ? " and left a core" : "");
-    return true;
+    else if (number != 0)
+        snprintf(text, cap, "the program exited with status %d", number);
+    return status == PROGRAM_KILLED || number != 0;
 }
 
 void program_leave(struct program *p, bool in_order)

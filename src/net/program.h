@@ -43,7 +43,16 @@ struct program {
  * process, and the struct is not in use. */
 int program_start(struct program *p, char *const argv[], char *const envp[]);
 
-/* Has it exited by itself with anything but 0? Writes how into `text`. */
+enum program_status {
+    PROGRAM_RUNS,
+    PROGRAM_EXITED, /* by itself */
+    PROGRAM_KILLED, /* by a signal */
+};
+
+/* How it is, with the status that it exited with or the number of the signal; 0 while it runs. */
+enum program_status program_status(struct program *p, int *ret_number);
+
+/* Has it ended in any way but with status 0? Writes how into `text`. */
 bool program_failed(struct program *p, char *text, size_t cap);
 
 /* Its connection is over. In order: it has closed its end itself, and has PROGRAM_GRACE_NS to finish. Else it

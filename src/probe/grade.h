@@ -43,6 +43,7 @@ struct grade_question {
 /* Is there anything to judge? A server that refuses every hello has not shown what it is. */
 bool grade_can_be(const struct survey_facts *facts);
 
+/* Judge by all rules. Nothing of the question is kept. */
 void grade_make(const struct grade_question *question, struct grade_report *ret);
 
 /* "A+". Static. */

@@ -87,6 +87,7 @@ void survey_write_hello(const struct line *l, struct buf *ret, size_t *ret_first
 /* The request of a line, or NULL. */
 const char *survey_request(const struct line *l, char *space, size_t cap);
 
+/* Borrowed from `clients`. */
 const struct tls_client *survey_client(const struct survey_clients *clients, enum survey_client which);
 const struct trust *survey_trust(const struct survey_clients *clients);
 

@@ -104,15 +104,17 @@ static void let_go_on(struct quic_conn *c)
 
 int library_answer_hello(struct quic_conn *c)
 {
-    uint8_t alert = SSL_AD_INTERNAL_ERROR;
-    c->tls = c->owner == NULL ? NULL : c->events->hello(c->owner, c->hello.data, c->hello.len, &alert);
-    if (c->tls == NULL && alert == QUIC_HELLO_LATER) {
+    struct quic_hello_answer answer = {.result = QUIC_HELLO_REFUSED, .alert = SSL_AD_INTERNAL_ERROR};
+    if (c->owner != NULL)
+        answer = c->events->hello(c->owner, c->hello.data, c->hello.len);
+    if (answer.result == QUIC_HELLO_LATER) {
         hold(c);
         return 0;
     }
     let_go_on(c);
-    if (c->tls == NULL)
-        return refuse(c, alert);
+    if (answer.result == QUIC_HELLO_REFUSED)
+        return refuse(c, answer.alert);
+    c->tls = answer.tls;
     library_attach(c);
     tls_quic_heard(c->tls, c->hello.len);
     int error = ngtcp2_crypto_read_write_crypto_data(c->lib, NGTCP2_ENCRYPTION_LEVEL_INITIAL, c->hello.data,

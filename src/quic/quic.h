@@ -62,8 +62,18 @@ struct quic_secrets {
  * one that stays the same. */
 void quic_secrets_make(struct quic_secrets *ret);
 
-/* In place of an alert: no ClientHello is refused with close_notify. */
-#define QUIC_HELLO_LATER 0
+/* What becomes of a ClientHello. */
+enum quic_hello_result {
+    QUIC_HELLO_TAKEN,
+    QUIC_HELLO_REFUSED,
+    QUIC_HELLO_LATER, /* the client is kept waiting, for as long as the owner likes */
+};
+
+struct quic_hello_answer {
+    enum quic_hello_result result;
+    struct tls_quic *tls; /* for one that is taken; it is the connection's */
+    uint8_t alert;        /* for one that is refused */
+};
 
 /* Why a connection ended. */
 enum quic_end {
@@ -78,10 +88,9 @@ enum quic_end {
 };
 
 struct quic_events {
-    /* Server: the whole ClientHello is here (a handshake message with its header). Answer with TLS for it, or
-     * NULL with the alert to refuse it with; or NULL with QUIC_HELLO_LATER: the client is kept waiting, for
-     * as long as the owner likes, and this is called once more after quic_conn_ask_again(). */
-    struct tls_quic *(*hello)(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert);
+    /* Server: the whole ClientHello is here (a handshake message with its header). After QUIC_HELLO_LATER
+     * this is called once more when quic_conn_ask_again() was. */
+    struct quic_hello_answer (*hello)(void *owner, const uint8_t *message, size_t len);
     /* The handshake is complete and the peer's identity proven. */
     void (*opened)(void *owner);
     /* The peer has opened a stream, in one direction only where quic_stream_is_uni() says so; the link is the

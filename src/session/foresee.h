@@ -60,9 +60,12 @@ struct foresight {
     char why[POLICY_TEXT_MAX];     /* ... and why */
 };
 
+/* Fill in *ret as far as the connection comes. `client->listener` is one of the configuration that begins
+ * with TLS, or with STARTTLS. */
 void foresee(const struct snapshot *snap, const struct snapshot_shared *shared,
              const struct foresee_client *client, struct foresight *ret);
 
+/* Free the identity; the rest is borrowed. */
 void foresight_free(struct foresight *f);
 
 /* Call `each` with every rule: see routing_trace(). */

@@ -87,12 +87,10 @@ void *quic_carrier_incoming(void *arg, struct quic_conn *conn, const struct net_
     return c;
 }
 
-static struct tls_quic *refuse(struct quic_carrier *c, enum close_reason reason, uint8_t alert,
-                               uint8_t *ret_alert)
+static struct quic_hello_answer refuse(struct quic_carrier *c, enum close_reason reason, uint8_t alert)
 {
     c->reason = reason;
-    *ret_alert = alert;
-    return NULL;
+    return (struct quic_hello_answer){.result = QUIC_HELLO_REFUSED, .alert = alert};
 }
 
 /* ---- the certificate ---- */
@@ -140,13 +138,10 @@ static enum cert_desk_result certify(struct quic_carrier *c, const struct tls_se
 }
 
 /* What a ClientHello that gets no certificate is answered with. */
-static struct tls_quic *answer_uncertified(struct quic_carrier *c, enum cert_desk_result result,
-                                           uint8_t *ret_alert)
+static struct quic_hello_answer answer_uncertified(struct quic_carrier *c, enum cert_desk_result result)
 {
-    if (result != CERT_DESK_WAIT)
-        return refuse(c, CLOSE_UNCERTIFIED, certify_alert(result, c->wanted.over), ret_alert);
-    *ret_alert = QUIC_HELLO_LATER;
-    return NULL;
+    return result == CERT_DESK_WAIT ? (struct quic_hello_answer){.result = QUIC_HELLO_LATER}
+                                    : refuse(c, CLOSE_UNCERTIFIED, certify_alert(result, c->wanted.over));
 }
 
 /* ---- the ClientHello ---- */
@@ -163,7 +158,7 @@ static void set_route(struct quic_carrier *c, const struct route_runtime *route,
 }
 
 /* Where the hello leads. */
-static struct tls_quic *take_hello(struct quic_carrier *c, const struct hello *h, uint8_t *ret_alert)
+static struct quic_hello_answer take_hello(struct quic_carrier *c, const struct hello *h)
 {
     const struct snapshot *snap = c->at.epoch->snap;
     struct routing_client client;
@@ -172,21 +167,22 @@ static struct tls_quic *take_hello(struct quic_carrier *c, const struct hello *h
     const struct route_runtime *route = match.route == ROUTE_NONE ? NULL : &snap->routes[match.route];
     bool known = route != NULL || routing_knows_name(snap, c->at.listener, FIRST_BYTES_TLS, h);
     if (route == NULL || !snapshot_carries(c->worker->shared, route, match.alpn))
-        return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME,
-                      ret_alert);
+        return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME);
     set_route(c, route, match.alpn);
     routing_client(h, &c->hello, &route->config->tls, &client);
     c->verifies = cert_kinds_verified(&client.hello.query);
     const struct tls_server *server =
         certify_server(snap->config, c->at.listener, &c->peer, route, route->tls);
     enum cert_desk_result result = certify(c, server, &client.hello);
-    return result == CERT_DESK_FOUND ? tls_server_quic(server, &client.hello)
-                                     : answer_uncertified(c, result, ret_alert);
+    if (result != CERT_DESK_FOUND)
+        return answer_uncertified(c, result);
+    return (struct quic_hello_answer){.result = QUIC_HELLO_TAKEN,
+                                      .tls = tls_server_quic(server, &client.hello)};
 }
 
 /* The TLS library opens an encrypted hello by itself here, by the same keys: it is opened once more so that
  * the route is that of the name within, and of the protocols within. */
-static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+static struct quic_hello_answer on_hello(void *owner, const uint8_t *message, size_t len)
 {
     struct quic_carrier *c = owner;
     const struct ech_ring *ring = c->at.epoch->snap->ech;
@@ -194,27 +190,27 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     struct hello h, inner;
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
-        return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
+        return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR);
     c->ech_accepted = c->ech_refused = false; /* when it was asked for before, keys may have been others */
     c->hello.outer[0] = '\0';
     if (ring == NULL || h.ech != HELLO_ECH_OUTER)
-        return take_hello(c, &h, ret_alert);
+        return take_hello(c, &h);
     switch (ech_open(ech_ring_keys(ring), &h, &opened)) {
     case ECH_NOT_OURS:
         c->ech_refused = true;
-        return take_hello(c, &h, ret_alert);
+        return take_hello(c, &h);
     case ECH_BAD:
-        return refuse(c, CLOSE_HELLO_BAD, (uint8_t)opened.alert, ret_alert);
+        return refuse(c, CLOSE_HELLO_BAD, (uint8_t)opened.alert);
     default:
         break;
     }
     CHECK(hello_parse(opened.inner.data, opened.inner.len, &inner) == HELLO_REASON_NONE);
     c->ech_accepted = true;
     memcpy(c->hello.outer, h.name, (size_t)h.name_len + 1);
-    struct tls_quic *tls = take_hello(c, &inner, ret_alert);
+    struct quic_hello_answer answer = take_hello(c, &inner);
     ech_opening_free(opened.opening);
     buf_free(&opened.inner);
-    return tls;
+    return answer;
 }
 
 static void finish(struct quic_carrier *c, enum close_reason reason, uint64_t code, const char *text);

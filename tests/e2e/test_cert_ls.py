@@ -101,7 +101,7 @@ def row(name, served, **more):
 def told(tmp_path):
     staple = {"fresh": True, "this_update": at(hours=-1), "next_update": at(days=3, minutes=5)}
     body = {"certificates_total": 2000, "certificates": [
-        row("late.test", slot(10), failure="rate-limited", failures=3, next_try=at(hours=2, minutes=5),
+        row("late.test", slot(10), failure="rate-limited", failures=3, next_try=at(hours=2, minutes=5, seconds=50),
             backup_wanted=True),
         row("well.test", slot(80, staple=staple), backup=slot(40), backup_wanted=True, next_try=at(days=20, minutes=5)),
         row("swapped.test", slot(60), backup=slot(30, state="revoked"), backup_wanted=True, swapped="revoked",

@@ -285,9 +285,11 @@ def test_flood_of_initials(start_door, pki, connect, banner):
         socks.append(sock)
     before = door.process.rss()
     hello = a_hello()
+    began = time.monotonic()
     for number in range(2000):
         socks[number % len(socks)].send(quic.initial(hello, os.urandom(8), b"12345678"))
     serves(door, connect, banner)
+    took = time.monotonic() - began
     grown = door.process.rss() - before
     assert grown < (64 if SANITIZER is None else 512) * MiB, f"{grown / MiB:.0f} MB more"
     assert any(data[0] & 0xf0 == 0xf0 for sock in socks for data in answers(sock, 0.001)), "no Retry came"
@@ -295,7 +297,9 @@ def test_flood_of_initials(start_door, pki, connect, banner):
         sock.close()
     wait_until(lambda: door.status()["connections"] == 0, "the strangers to be gone")
     lines = [line for line in door.audit() if line["reason"] == "handshake_timeout"]
-    assert 0 < len(lines) <= 2 * 50 + 2
+    # So many for each time that the flood was longer than a handshake may take, as on a machine that is starved.
+    times = 1 + int(took / (2 * SLOW))
+    assert 0 < len(lines) <= times * (2 * 50 + 2)
     serves(door, connect, banner)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cardea cert stage`, `test`, `promote`, `rollback`, `disable`: a candidate is seen by some clients first, and nothing
 restarts."""
+import gzip
 import json
 import os
 import re
@@ -201,6 +202,26 @@ def test_clients_that_cannot_verify(stage, tmp_path):
     lines.write_text('{"time":"2001-01-01T00:00:00.000Z","sni":"stage.test","version":"1.3","verifies":"RSA"}\nnoise\n{"ti')
     code, out, _ = stage.cert("test", "--trust", stage.ca, "--log", lines)
     assert code == 0 and "0 handshakes in the log" in out, "what is older than a week does not count"
+
+
+def test_rotated_and_compressed_logs(stage, tmp_path):
+    """The door's own log with what it was rotated to, and any as gzip has made it."""
+    tls.s_client(stage.door, "stage.test")
+    stage.door.audited(sni="stage.test")
+    own = stage.door.audit_file
+    log = own.read_bytes()
+    own.with_name(own.name + ".1").write_bytes(log)
+    packed = own.with_name(own.name + ".2.gz")
+    packed.write_bytes(gzip.compress(log))
+    stage.ok("stage", stage.candidate.certificate, "--name", "ecdsa")
+    assert "3 handshakes in the log" in stage.cert("test", "--trust", stage.ca)[1]
+    assert "1 handshakes in the log" in stage.cert("test", "--trust", stage.ca, "--log", packed)[1]
+    packed.write_bytes(packed.read_bytes()[:40])
+    code, _, err = stage.cert("test", "--trust", stage.ca, "--log", packed)
+    assert code == 1 and "gzip does not get through it" in err
+    own.write_text("noise\n")
+    code, _, err = stage.cert("test", "--trust", stage.ca, "--log", own)
+    assert code == 0 and f"{own}:1: no JSON object" in err
 
 
 def test_handshakes_tell_what_changes(stage):

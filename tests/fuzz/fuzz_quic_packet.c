@@ -54,12 +54,12 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
     return w;
 }
 
-static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+static struct quic_hello_answer on_hello(void *owner, const uint8_t *message, size_t len)
 {
     const struct world *w = owner;
     CHECK(len >= 4 && len <= settings.hello_size && message != NULL);
-    *ret_alert = w->wary ? 112 : QUIC_HELLO_LATER;
-    return NULL;
+    return (struct quic_hello_answer){.result = w->wary ? QUIC_HELLO_REFUSED : QUIC_HELLO_LATER,
+                                      .alert = 112};
 }
 
 static void on_opened(void *owner)

@@ -50,6 +50,7 @@ static void what_is_written_is_read(void **state)
                                    .version = "1.2",
                                    .group = "X25519",
                                    .cipher = "TLS_AES_128_GCM_SHA256",
+                                   .verifies = "P-256,RSA",
                                    .tls = true,
                                    .ja4 = {"t12d", 4},
                                    .offers_groups = "X25519",
@@ -62,7 +63,9 @@ static void what_is_written_is_read(void **state)
     assert_null(audit_line_read((const char *)out.data, out.len - 1, &line));
     assert_field(&line, AUDIT_TIME, "1970-01-01T00:00:00.000Z");
     assert_field(&line, AUDIT_PEER, "192.0.2.1:5678");
+    assert_field(&line, AUDIT_SNI, "a.test");
     assert_field(&line, AUDIT_VERSION, "1.2");
+    assert_field(&line, AUDIT_VERIFIES, "P-256,RSA");
     assert_field(&line, AUDIT_OFFERS_GROUPS, "X25519");
     assert_null(line.v[AUDIT_CARRIER].p);
     audit_line_text(line.v[AUDIT_ROUTE], text, sizeof(text));

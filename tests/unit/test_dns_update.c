@@ -119,6 +119,18 @@ static void test_a_record_takes_the_place_of_others(void **state)
     buf_free(&data);
 }
 
+static void test_words_of_a_zone_file(void **state)
+{
+    struct buf text = {0};
+    (void)state;
+    dns_rdata_https_text(&text, "h2,h3", "AAA=");
+    assert_string_equal(buf_text(&text), "1 . alpn=\"h2,h3\" ech=AAA=");
+    buf_consume(&text, text.len);
+    dns_rdata_https_text(&text, "", "AAA=");
+    assert_string_equal(buf_text(&text), "1 . ech=AAA=");
+    buf_free(&text);
+}
+
 static void test_data_that_is_none(void **state)
 {
     static const char *const alpns[] = {",", "h2,", ",h2", "h2,,h3"};
@@ -221,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_are_those_of_another_program),
         cmocka_unit_test(test_a_record_takes_the_place_of_others),
+        cmocka_unit_test(test_words_of_a_zone_file),
         cmocka_unit_test(test_data_that_is_none),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_nothing_that_was_changed_is_believed),

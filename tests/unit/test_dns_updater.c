@@ -83,8 +83,8 @@ static void ask(const struct name_server *s)
     const struct dns_server server = {s->at, {"key.example.com", {"0123456789abcdef0123456789abcdef", 32}}};
     struct err err;
     snprintf(said, sizeof(said), "nothing");
-    if (dns_updater_start(loop, &server, &u, on_done, NULL) != NULL)
-        assert_int_equal(loop_run(loop, &err), 0);
+    assert_non_null(dns_updater_start(loop, &server, &u, on_done, NULL, &err));
+    assert_int_equal(loop_run(loop, &err), 0);
     loop_settle(loop);
 }
 

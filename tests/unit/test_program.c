@@ -104,13 +104,18 @@ static void how_it_exits_is_told(void **state)
     static char three[] = "exit 3", nine[] = "kill -9 $$";
     struct run r;
     char text[64];
+    int number;
     (void)state;
     start(&r, three);
     leave(&r);
+    assert_int_equal(program_status(&r.program, &number), PROGRAM_EXITED);
+    assert_int_equal(number, 3);
     assert_true(program_failed(&r.program, text, sizeof(text)));
     assert_string_equal(text, "the program exited with status 3");
     start(&r, nine);
     leave(&r);
+    assert_int_equal(program_status(&r.program, &number), PROGRAM_KILLED);
+    assert_int_equal(number, 9);
     assert_true(program_failed(&r.program, text, sizeof(text)));
     assert_string_equal(text, "the program was killed by signal 9");
 }

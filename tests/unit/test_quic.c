@@ -219,7 +219,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         loop_stop(e->world->loop);
 }
 
-static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+static struct quic_hello_answer on_hello(void *owner, const uint8_t *message, size_t len)
 {
     const struct end *e = owner;
     struct hello h;
@@ -227,8 +227,12 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     assert_int_equal(hello_parse(message, len, &h), HELLO_REASON_NONE);
     struct tls_client_hello hello = {.query = {.version = 0x0304, .sigalgs = algorithms, .sigalgs_len = 1}};
     e->world->hellos++;
-    *ret_alert = e->world->later ? QUIC_HELLO_LATER : e->world->refuse;
-    return e->world->later || e->world->refuse != 0 ? NULL : tls_server_quic(e->world->tls_server, &hello);
+    if (e->world->later)
+        return (struct quic_hello_answer){.result = QUIC_HELLO_LATER};
+    if (e->world->refuse != 0)
+        return (struct quic_hello_answer){.result = QUIC_HELLO_REFUSED, .alert = e->world->refuse};
+    return (struct quic_hello_answer){.result = QUIC_HELLO_TAKEN,
+                                      .tls = tls_server_quic(e->world->tls_server, &hello)};
 }
 
 static const struct quic_events server_events = {

@@ -82,11 +82,41 @@ static void test_broken(void **state)
             fail_msg("row %zu", i);
 }
 
+static void test_columns(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t columns;
+    } rows[] = {
+        {"", 0},
+        {"abc", 3},
+        {"J\xc3\xb6rg", 4},
+        {"Jo\xcc\x88rg", 4},             /* the same, the diaeresis by itself */
+        {"\xd0\x96\xd0\xb5\xce\xb1", 3}, /* Cyrillic, Greek */
+        {"\xe6\x9d\xb1\xe4\xba\xac", 4}, /* Han */
+        {"\xe3\x81\x8b\xe3\x82\x99", 2}, /* Kana with its mark by itself */
+        {"\xed\x95\x9c\xea\xb8\x80", 4}, /* Hangul */
+        {"\xef\xbc\xa1", 2},             /* full width */
+        {"\xf0\x9f\x94\x92", 2},         /* an emoji */
+        {"\xf0\x9d\x84\x9e", 1},         /* a clef */
+        {"\xf0\xa0\x80\x80", 2},         /* Han beyond the first plane */
+        {"a\xe2\x80\x8b\xef\xb8\x8f"
+         "b",
+         2}, /* zero width */
+        {"\xff\xc3", 2},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (utf8_columns(rows[i].text) != rows[i].columns)
+            fail_msg("row %zu: %zu", i, utf8_columns(rows[i].text));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/report_log.h"
+#include "cmd/audit_log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,7 +52,7 @@ static void clear(const struct progress *p)
 /* ---- lines ---- */
 
 struct stream {
-    struct report_log *log;
+    struct audit_log *log;
     const char *path;
     uint64_t number;
     bool skips; /* the rest of a line that is too long */
@@ -76,7 +76,7 @@ static void keep_time(char ret[AUDIT_TIME_LEN + 1], struct str time, bool later)
 
 static void take_line(struct stream *s, const char *text, size_t len)
 {
-    struct report_log *log = s->log;
+    struct audit_log *log = s->log;
     struct audit_line line;
     log->bytes += len + 1;
     const char *why = audit_line_read(text, len, &line);
@@ -109,7 +109,7 @@ static void take_lines(struct stream *s, struct buf *b, bool last)
         p = stop + 1;
     }
     buf_consume(b, MIN((size_t)(p - (const char *)b->data), b->len));
-    if (b->len <= REPORT_LINE_MAX)
+    if (b->len <= AUDIT_LOG_LINE_MAX)
         return;
     if (!s->skips) {
         s->number++;
@@ -123,7 +123,7 @@ static int read_lines(struct stream *s, int fd, struct err *err)
 {
     struct buf b = {0};
     ssize_t n;
-    CHECK(buf_reserve(&b, READ_BYTES + REPORT_LINE_MAX + 1));
+    CHECK(buf_reserve(&b, READ_BYTES + AUDIT_LOG_LINE_MAX + 1));
     while ((n = read(fd, b.data + b.len, READ_BYTES)) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
@@ -195,7 +195,7 @@ static int read_packed(struct stream *s, const char *program, int fd, struct err
     return rc;
 }
 
-int report_log_read(struct report_log *log, const char *path, struct err *err)
+int audit_log_read(struct audit_log *log, const char *path, struct err *err)
 {
     bool standard = strcmp(path, "-") == 0;
     struct stream s = {.log = log, .path = standard ? "standard input" : path};
@@ -213,7 +213,7 @@ int report_log_read(struct report_log *log, const char *path, struct err *err)
     return rc;
 }
 
-void report_log_end(const struct report_log *log)
+void audit_log_end(const struct audit_log *log)
 {
     if (log->bad > BAD_TOLD)
         fprintf(stderr, "cardea: and %" PRIu64 " lines more that are none of an audit log\n",
@@ -258,21 +258,21 @@ static void consider(const char *folder, const char *name, int64_t since, struct
     struct buf path = {0};
     struct stat st;
     CHECK(buf_printf(&path, "%s%s", folder, name) && buf_text(&path) != NULL);
-    if (*n < REPORT_FILES_MAX && stat(buf_text(&path), &st) == 0 && S_ISREG(st.st_mode) &&
+    if (*n < AUDIT_FILES_MAX && stat(buf_text(&path), &st) == 0 && S_ISREG(st.st_mode) &&
         st.st_mtim.tv_sec >= since)
         all[(*n)++] = (struct found){st.st_mtim, (char *)path.data};
     else
         buf_free(&path);
 }
 
-int report_files_find(const char *path, int64_t since, struct report_files *ret, struct err *err)
+int audit_files_find(const char *path, int64_t since, struct audit_files *ret, struct err *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     struct buf folder = {0};
-    *ret = (struct report_files){0};
+    *ret = (struct audit_files){0};
     CHECK(buf_append(&folder, path, (size_t)(name - path)) && buf_text(&folder) != NULL);
     DIR *dir = opendir(slash == NULL ? "." : buf_text(&folder));
-    struct found *all = calloc(REPORT_FILES_MAX, sizeof(*all));
+    struct found *all = calloc(AUDIT_FILES_MAX, sizeof(*all));
     CHECK(all != NULL);
     for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
         if (strncmp(e->d_name, name, strlen(name)) == 0 && is_rotated(e->d_name + strlen(name)))
@@ -288,14 +288,14 @@ int report_files_find(const char *path, int64_t since, struct report_files *ret,
     buf_free(&folder);
     if (ret->n > 0)
         return 0;
-    report_files_free(ret);
+    audit_files_free(ret);
     return err_set(err, "no log that was written since then: %s, nor what it was rotated to", path);
 }
 
-void report_files_free(struct report_files *f)
+void audit_files_free(struct audit_files *f)
 {
     for (size_t i = 0; i < f->n; i++)
         free(f->v[i]);
     free(f->v);
-    *f = (struct report_files){0};
+    *f = (struct audit_files){0};
 }
