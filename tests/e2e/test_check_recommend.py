@@ -5,6 +5,7 @@ import http.server
 import itertools
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -248,6 +249,30 @@ def test_plain_http_alone(door):
         told = recommend(path, "--port", free_port(), status=0)
     assert told["mode"] == "off" and told["backends"][0]["note"] == "it speaks no TLS"
     assert modes(told) == {"full": False}
+
+
+def test_plain_http_at_a_port_of_its_own(door):
+    """Where nobody has said that TLS is elsewhere, it is said how to."""
+    with serving(Site) as plain:
+        _, path = door(f"127.0.0.1:{plain}", action="forward")
+        told = recommend(path, status=0)
+    assert "--port says where else to look" in told["backends"][0]["note"]
+
+
+@pytest.mark.parametrize("how", ["first_bytes", "speaks"])
+def test_no_web_server(door, how):
+    """It is not asked for pages, and what it speaks is no reason to end with 2."""
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        to = f"127.0.0.1:{backend.getsockname()[1]}"
+        config, path = door(to, **({"first_bytes": "postgresql"} if how == "first_bytes" else {"listeners": ["main"]}))
+        if how == "speaks":
+            config["listeners"][0]["speaks"] = "smtp"
+            path.write_text(to_yaml(config))
+        told = recommend(path, status=0)
+        backend.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            backend.accept()
+    assert "it is no web server" in told["backends"][0]["note"], told
 
 
 def test_a_backend_that_is_away(door):
