@@ -24,7 +24,9 @@ struct check_findings {
     const struct grade_report *grade;
     const struct check_expect *expect;
     size_t expect_len;
-    bool coloured; /* text for a terminal */
+    const char *below; /* the worst grade that will do, where the one found does not; else NULL */
+    bool open;         /* a grade is asked for, and not all questions were answered that it could hang on */
+    bool coloured;     /* text for a terminal */
 };
 
 /* Append some lines for people. */

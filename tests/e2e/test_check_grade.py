@@ -337,6 +337,25 @@ def test_exit_status(s_server, pki, words, status):
         assert b"  EXPECTED     " + unexpected[0]["expected"].encode() in call("--quick", *words, *server).stdout
 
 
+def test_what_is_not_as_demanded_is_said(s_server, pki):
+    """To people: that it is proven is not that it is good; what is accepted is told apart from what is found."""
+    words = ["--ca", pki.ca.file, "--name", NAME, f"127.0.0.1:{s_server()}"]
+    done = call("--fail-below", "A+", "--accept", "cbc_suites", *words)
+    text = done.stdout.decode()
+    assert done.returncode == 1 and ": proven; grade A\n" in text, text
+    assert text.endswith("\n  EXPECTED     grade A+, found A, which is below A+\n"), text
+    assert re.search(r"\n    known [a-z]", text) and re.search(r"\n    A     [a-z]", text), text
+    assert "EXPECTED" not in call("--fail-below", "A", *words).stdout.decode()
+
+
+def test_a_door_that_wants_a_name(door, pki):
+    address = f"127.0.0.1:{door.port}"
+    text = call("--quick", "--ca", pki.ca.file, address).stdout.decode()
+    assert "unrecognized_name" in text and "give it with --name NAME" in text, text
+    text = call("--quick", "--ca", pki.ca.file, "--name", "other.test", address).stdout.decode()
+    assert "it does not know the name 'other.test'" in text, text
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["--fail-below", "E"], "A+, A, B, C, D or F"),
     (["--accept", "no_hst"], "did you mean 'no_hsts'?"),
