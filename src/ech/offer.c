@@ -115,7 +115,7 @@ static int find_param(const struct buf *text, struct str *ret, struct err *err)
 {
     struct str left = {(const char *)text->data, text->len}, word;
     *ret = (struct str){0};
-    if (text->len == 0 || memchr(text->data, '\0', text->len) != NULL)
+    if (memchr(text->data, '\0', text->len) != NULL)
         return 0;
     while ((word = next_word(&left)).len > 0) {
         if (word.len <= strlen(PARAM) || memcmp(word.p, PARAM, strlen(PARAM)) != 0)
@@ -151,10 +151,12 @@ static bool read_base64(struct str text, struct buf *ret)
     return ok;
 }
 
-/* In whichever form it is. */
+/* In whichever form it is; nothing of an empty text. */
 static int read_list(const struct buf *text, struct buf *ret, struct err *err)
 {
     struct str value;
+    if (text->len == 0)
+        return 0;
     if (memmem(text->data, text->len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL)
         return read_pem(text, ret, err);
     if (find_param(text, &value, err) != 0)
