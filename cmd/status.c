@@ -257,7 +257,7 @@ static void show_certificates(const json_t *status)
     {
         struct buf names = {0};
         put_list(&names, certificate, "names", "");
-        table_add(&t, "%s", table_text(certificate, "name"));
+        add_certificate(&t, certificate);
         table_add(&t, "%.10s%s", table_text(certificate, "not_after"),
                   json_is_true(json_object_get(certificate, "expired")) ? " EXPIRED" : "");
         table_add(&t, "%s", names.len > 0 ? buf_text(&names) : "-");
