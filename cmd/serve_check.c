@@ -12,6 +12,7 @@
 #include "keeper/candidates.h"
 #include "keeper/permit.h"
 #include "keeper/swaps.h"
+#include "route/route.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 
