@@ -230,7 +230,16 @@ def test_no_capture(tmp_path, content):
     path.write_bytes(content)
     done = explain(path)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode().startswith(f"cardea: {path}: ")
+    assert done.stderr.decode().startswith(f"cardea: {path}: ") and "expected a capture (pcap or pcapng)" in done.stderr.decode()
+    assert ("is empty" in done.stderr.decode()) == (content == b"")
+
+
+def test_a_configuration_instead(tmp_path):
+    path = tmp_path / "door.yaml"
+    path.write_text("routes: []\n")
+    done = explain(path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert f"{path}: is no capture, but a configuration" in done.stderr.decode() and f"'cardea explain -c {path} --sni NAME'" in done.stderr.decode()
 
 
 def test_other_links(tmp_path):
