@@ -40,20 +40,21 @@ static void insert(struct assembly *a, struct assembly_piece *before, struct ass
     account(a, COST(p->len), true);
 }
 
-static bool add(struct assembly *a, struct assembly_piece *before, uint64_t offset, const uint8_t *data,
-                size_t len, bool begins, size_t most)
+/* The new piece; NULL: there is no room. */
+static struct assembly_piece *add(struct assembly *a, struct assembly_piece *before, uint64_t offset,
+                                  const uint8_t *data, size_t len, bool begins, size_t most)
 {
     if (COST(len) > most || a->held > most - COST(len))
-        return false;
+        return NULL;
     struct assembly_piece *p = malloc(sizeof(*p) + len);
     if (p == NULL)
-        return false;
+        return NULL;
     p->offset = offset;
     p->len = len;
     p->begins = begins;
     memcpy(p->data, data, len);
     insert(a, before, p);
-    return true;
+    return p;
 }
 
 /* The last piece that begins at `offset` or before. */
@@ -65,21 +66,25 @@ static struct assembly_piece *find(const struct assembly *a, uint64_t offset)
     return p;
 }
 
+/* Piece by piece, and none twice: who sends many tiny ones, and then others over them, gains nothing. */
 bool assembly_put(struct assembly *a, uint64_t offset, const uint8_t *data, size_t len, size_t most)
 {
     uint64_t start = offset, end = offset + len, at = MAX(offset, a->next);
+    struct assembly_piece *before = find(a, at);
     CHECK(end >= offset);
     while (at < end) {
-        struct assembly_piece *before = find(a, at);
         struct assembly_piece *after = before != NULL ? before->after : a->first;
         if (before != NULL && before->offset + before->len > at) {
             at = before->offset + before->len;
-            continue;
+        } else if (after != NULL && after->offset == at) {
+            before = after;
+        } else {
+            uint64_t stop = after != NULL ? MIN(end, after->offset) : end;
+            before = add(a, before, at, data + (at - start), (size_t)(stop - at), at == start, most);
+            if (before == NULL)
+                return false;
+            at = stop;
         }
-        uint64_t stop = after != NULL ? MIN(end, after->offset) : end;
-        if (!add(a, before, at, data + (at - start), (size_t)(stop - at), at == start, most))
-            return false;
-        at = stop;
     }
     return true;
 }
