@@ -112,7 +112,7 @@ static bool read_base64(const struct buf *text, struct buf *ret)
 
 int ech_list_read(const struct buf *text, struct buf *ret, struct err *err)
 {
-    bool pem = memmem(text->data, text->len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
+    bool pem = text->len > 0 && memmem(text->data, text->len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
     if (pem && read_pem(text, ret, err) != 0) {
         buf_free(ret);
         ERR_clear_error();
