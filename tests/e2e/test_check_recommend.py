@@ -68,6 +68,22 @@ class Endless(Site):
         return f"<p>{' '.join(WORDS)} <a href='{self.path}0/'>left</a><a href='{self.path}1/'>right</a></p>"
 
 
+class Odd(Site):
+    """A page with a name that terminals obey and JSON cannot hold, which every server of it answers in another way."""
+    def page(self):
+        if "%9B" in self.path or "\x9b" in self.path:
+            return f"<p>{self.server.server_address[1]}"
+        return f"<p>{' '.join(WORDS)} <a href='/\x1b'>no</a><a href='/\udcc2\udc9b31m\udcff'>odd</a></p>"
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        body = self.page().encode(errors="surrogateescape")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
 class ByName(Site):
     """Another site for who names it within TLS."""
     def setup(self):
@@ -333,6 +349,17 @@ def test_an_endless_site_is_left(door, pki):
         assert told["backends"][0]["pages"]["same"] == 7 and Endless.asked == 3 * 7
         told = recommend(path, "--port", tls, "--depth", 1, status=1)
         assert told["backends"][0]["pages"]["same"] == 3
+
+
+def test_a_page_with_an_odd_name(door, pki):
+    """What a site calls its pages is told as it goes over the wire, and so as ASCII."""
+    with serving(Odd) as plain, serving(Odd, pki.server(NAME)) as tls:
+        _, path = door(f"127.0.0.1:{plain}")
+        told = recommend(path, "--port", tls, status=0)
+        [backend] = told["backends"]
+        assert backend["pages"]["path"] == "/%C2%9B31m%FF" and backend["pages"]["differ"] == 1, backend
+        done = run(CARDEA, "check", "--recommend", "--config", path, "--port", tls)
+    assert done.stdout.isascii() and b"%C2%9B31m" in done.stdout, done.stdout
 
 
 def test_a_slow_site_is_left_at_the_deadline(door, pki):

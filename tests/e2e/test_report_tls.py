@@ -87,6 +87,19 @@ def test_last_line_without_an_end(tmp_path):
     assert {key: asked(tmp_path / "log")[key] for key in ("lines", "bad_lines")} == {"lines": 2, "bad_lines": 1}
 
 
+def test_identities_that_are_cut_or_no_text(tmp_path):
+    """Who has a name that is cut within a character, or is none, is told of all the same."""
+    log = tmp_path / "log"
+    rows = [("x" * 254 + "\u00fc").encode(), b"a\xff\x9b31m", ("x" * 250 + "\\u00fc").encode()]
+    log.write_bytes(b"".join(b'{"time":"2026-11-23T00:40:00.123Z","peer":"192.0.2.%d:1","ja4":"t12d_a_b","version":"1.2",'
+                             b'"identity":"%s"}\n' % (i, row) for i, row in enumerate(rows)))
+    [answer] = asked("--would", "min=1.3", log)["answers"]
+    names = {row["identity"] for row in answer["rows"]}
+    assert "x" * 254 + "?" in names and "a??31m" in names and len(names) == 3, names
+    text = report("--would", "min=1.3", log).stdout
+    assert b"a??31m" in text and b"\x9b" not in text
+
+
 def test_many_bad_lines_are_not_all_told(tmp_path):
     line = (REPORT / "clients.jsonl").read_text().splitlines()[0]
     for text in ("x\n" * 1000 + line, line + "\n" + "x\n" * 1000, "x\n" * 500 + line + "\n" + "x\n" * 500):
