@@ -89,27 +89,6 @@ static int read_pem(const struct buf *text, struct buf *ret, struct err *err)
     return ret->len > 0 ? 0 : err_set(err, "has no block " PEM_CONFIG " (RFC 9934)");
 }
 
-/* Lines of any length. False where it is no base64. */
-static bool read_base64(const struct buf *text, struct buf *ret)
-{
-    struct buf packed = {0};
-    for (size_t i = 0; i < text->len; i++)
-        if (memchr(" \t\r\n", text->data[i], 4) == NULL)
-            CHECK(buf_append(&packed, &text->data[i], 1));
-    size_t pads = 0;
-    while (pads < 2 && pads < packed.len && packed.data[packed.len - 1 - pads] == '=')
-        pads++;
-    size_t len = packed.len / 4 * 3 - MIN(pads, packed.len / 4 * 3);
-    bool ok = packed.len > 0 && packed.len % 4 == 0 && memchr(packed.data, '\0', packed.len) == NULL;
-    if (ok) {
-        CHECK(buf_reserve(ret, len));
-        ok = base64_read(buf_text(&packed), ret->data, len);
-        ret->len = ok ? len : 0;
-    }
-    buf_free(&packed);
-    return ok;
-}
-
 int ech_list_read(const struct buf *text, struct buf *ret, struct err *err)
 {
     bool pem = memmem(text->data, text->len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
@@ -118,7 +97,7 @@ int ech_list_read(const struct buf *text, struct buf *ret, struct err *err)
         ERR_clear_error();
         return -1;
     }
-    if (!pem && !read_base64(text, ret))
+    if (!pem && !base64_read_lines((struct str){(const char *)text->data, text->len}, ret))
         CHECK(buf_append(ret, text->data, text->len));
     const char *fault = fault_of_list(ret->data, ret->len);
     if (fault == NULL)
