@@ -12,9 +12,10 @@
 #include "tunnel/client.h"
 
 /* Each has a flag (--door) and a variable (CARDEA_DOOR). */
-#define DOOR_SETTINGS(ROW)                                                                   \
-    ROW(DOOR, "door"), ROW(CERT, "cert"), ROW(KEY, "key"), ROW(CA, "ca"), ROW(NAME, "name"), \
-        ROW(TRANSPORT, "transport"), ROW(PQ, "pq"), ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca")
+#define DOOR_SETTINGS(ROW)                                                                                   \
+    ROW(DOOR, "door"), ROW(CERT, "cert"), ROW(KEY, "key"), ROW(CA, "ca"), ROW(NAME, "name"),                 \
+        ROW(TRANSPORT, "transport"), ROW(PQ, "pq"), ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca"), \
+        ROW(DOH_PROXY, "doh-proxy"), ROW(DOH_CONFIGS, "doh-configs")
 
 /* For those who ask for a target, too. */
 #define CONNECT_SETTINGS(ROW) DOOR_SETTINGS(ROW), ROW(SERVICE_CA, "service-ca")

@@ -72,7 +72,8 @@ int share_settings_make(struct share_settings *ret, const struct client_settings
     *ret = (struct share_settings){.client = *client, .idle = idle};
     ret->client.cert = ret->cert = absolute(client->cert);
     ret->client.key = ret->key = absolute(client->key);
-    ret->client.doh_ca = ret->doh_ca = absolute(client->doh_ca);
+    ret->client.doh.ca = ret->doh_ca = absolute(client->doh.ca);
+    ret->client.doh.configs = ret->doh_configs = absolute(client->doh.configs);
     ret->client.ech = ret->ech = absolute_ech(client->ech);
     ret->ca = system_ca ? NULL : absolute(client->ca);
     ret->client.ca = system_ca ? client->ca : ret->ca;
@@ -86,6 +87,7 @@ void share_settings_free(struct share_settings *s)
     free(s->ca);
     free(s->ech);
     free(s->doh_ca);
+    free(s->doh_configs);
 }
 
 /* The carrier has read the files some time ago; meanwhile they may have been opened to others, or taken away.
@@ -133,7 +135,7 @@ static void put_option(char **argv, size_t *n, const char *flag, const char *val
 _Noreturn static void become(const struct share_settings *s, int listener)
 {
     char idle[32];
-    char *argv[30] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
+    char *argv[32] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
     size_t n = 2;
     sigset_t none;
     int null = open("/dev/null", O_RDWR);
@@ -145,8 +147,10 @@ _Noreturn static void become(const struct share_settings *s, int listener)
     put_option(argv, &n, "--key", s->client.key);
     put_option(argv, &n, "--ca", s->client.ca);
     put_option(argv, &n, "--ech", s->client.ech);
-    put_option(argv, &n, "--doh", s->client.doh);
-    put_option(argv, &n, "--doh-ca", s->client.doh_ca);
+    put_option(argv, &n, "--doh", s->client.doh.url);
+    put_option(argv, &n, "--doh-ca", s->client.doh.ca);
+    put_option(argv, &n, "--doh-proxy", s->client.doh.proxy);
+    put_option(argv, &n, "--doh-configs", s->client.doh.configs);
     put_option(argv, &n, "--transport", transport_word(s->client.transport));
     put_option(argv, &n, "--pq", tls_pq_word(s->client.pq));
     put_option(argv, &n, "--idle", idle);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/doh.h"
 #include "base/tls_group.h"
 #include "base/transport.h"
 #include "net/addr.h"
@@ -27,11 +28,10 @@ struct client_settings {
     const char *key;
     const char *ca;         /* who may vouch for the door (path of a PEM file, or "system") */
     const char *service_ca; /* ... and for services that speak TLS with us themselves; NULL: those of `ca` */
-    const char *name;   /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
-    const char *alpn;   /* the one protocol to offer; NULL: none */
-    const char *ech;    /* what to offer of Encrypted ClientHello (base/ech_setting.h); NULL: GREASE */
-    const char *doh;    /* the resolver that tells ECHConfigs, a URL (RFC 8484); NULL: there is none */
-    const char *doh_ca; /* who may vouch for that (path of a PEM file); NULL: the system's */
+    const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
+    const char *alpn; /* the one protocol to offer; NULL: none */
+    const char *ech;  /* what to offer of Encrypted ClientHello (base/ech_setting.h); NULL: GREASE */
+    struct doh_resolver doh; /* who tells ECHConfigs */
     enum transport transport;
     enum tls_pq pq;  /* with the door, and with services that speak TLS with us themselves */
     bool unproven;   /* neither the door nor services need prove who they are */
