@@ -92,6 +92,8 @@ static int load_trusts(struct client_door *d, const struct client_settings *s, s
 /* The ECHConfigs of the door, as far as they could be had in time. */
 static struct ech_source *ask_dns(struct client_door *d, const struct client_settings *s)
 {
+    if (s->asked != NULL)
+        return ech_source_ref(s->asked);
     struct ech_source *source = ech_source_new(&s->doh, d->name, d->port);
     ech_sources_wait(&source, 1, MIN(LOOKUP_NS, d->timeout));
     if (s->stays)
@@ -268,6 +270,11 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
     d->later = d->nearby = settings;
     loop_set_timer(loop, &d->watch, loop_now(loop) + WATCH_NS);
     return d;
+}
+
+struct ech_source *client_door_asked(const struct client_door *door)
+{
+    return door->ech.source != NULL ? ech_source_ref(door->ech.source) : NULL;
 }
 
 bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text)
