@@ -4,6 +4,7 @@
 #ifndef CARDEA_DNS_OBLIVIOUS_H
 #define CARDEA_DNS_OBLIVIOUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
