@@ -5,20 +5,16 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "dns/query.h"
 #include "ech/offer.h"
-#include "fetch/fetch.h"
+#include "ech/question.h"
 
-#define TYPE "application/dns-message"
-#define ANSWER_MAX ((size_t)64 * 1024)
-#define ASK_NS (5 * NSEC_PER_SEC)
 #define ALIASES_MAX 4
 
 struct ech_lookup {
     struct fetcher *fetcher;
-    const struct ech_resolver *resolver;
-    struct fetch *fetch;
+    const struct doh_resolver *resolver;
+    struct ech_question *question;
     char *host;
     uint16_t port;
     char name[DNS_NAME_SIZE]; /* that is asked for now */
@@ -41,23 +37,16 @@ static void finish(struct ech_lookup *l, const struct buf *configs, uint32_t ttl
     lookup_free(l);
 }
 
-static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err);
+static void on_answer(void *arg, struct str message, const struct err *why);
 
 static int ask(struct ech_lookup *l, struct err *err)
 {
     struct buf query = {0};
     if (dns_query_https(l->name, &query, err) != 0)
         return -1;
-    const struct fetch_request request = {.method = "POST",
-                                          .url = l->resolver->url,
-                                          .type = TYPE,
-                                          .body = {(const char *)query.data, query.len},
-                                          .ca_file = l->resolver->ca_file,
-                                          .timeout = ASK_NS,
-                                          .max = ANSWER_MAX};
-    l->fetch = fetch_start(l->fetcher, &request, on_answer, l, err);
+    l->question = ech_question_start(l->fetcher, l->resolver, &query, on_answer, l, err);
     buf_free(&query);
-    return l->fetch != NULL ? 0 : -1;
+    return l->question != NULL ? 0 : -1;
 }
 
 /* The name stands for another (RFC 9460, 2.4.2). */
@@ -101,23 +90,17 @@ static void read_answer(struct ech_lookup *l, struct str body)
     finish(l, NULL, 0, &err);
 }
 
-static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err)
+static void on_answer(void *arg, struct str message, const struct err *why)
 {
     struct ech_lookup *l = arg;
-    struct err why;
-    l->fetch = NULL;
-    if (answer == NULL) {
-        finish(l, NULL, 0, err);
-    } else if (answer->status != 200 || !str_is(answer->type, TYPE)) {
-        err_set(&why, "%s: answers with status %u, expected 200 and a message of type " TYPE,
-                l->resolver->url, answer->status);
-        finish(l, NULL, 0, &why);
-    } else {
-        read_answer(l, answer->body);
-    }
+    l->question = NULL;
+    if (why != NULL)
+        finish(l, NULL, 0, why);
+    else
+        read_answer(l, message);
 }
 
-struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct ech_resolver *resolver,
+struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct doh_resolver *resolver,
                                     const char *host, uint16_t port, ech_looked_up *done, void *arg,
                                     struct err *err)
 {
@@ -141,7 +124,6 @@ void ech_lookup_cancel(struct ech_lookup *lookup)
 {
     if (lookup == NULL)
         return;
-    if (lookup->fetch != NULL)
-        fetch_cancel(lookup->fetch);
+    ech_question_cancel(lookup->question);
     lookup_free(lookup);
 }

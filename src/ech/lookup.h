@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asks the DNS for the ECHConfigs of a name, by DNS over HTTPS (RFC 8484): asked in the clear it would tell
- * what ECH is to hide. */
+/* Asks the DNS for the ECHConfigs of a name, by DNS over HTTPS (ech/question.h): asked in the clear it would
+ * tell what ECH is to hide. */
 #ifndef CARDEA_ECH_LOOKUP_H
 #define CARDEA_ECH_LOOKUP_H
 
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/doh.h"
 #include "base/err.h"
 
 struct ech_lookup;
 struct fetcher;
-
-/* Who is asked. */
-struct ech_resolver {
-    const char *url;     /* https: */
-    const char *ca_file; /* whose CAs its certificate must come from; NULL: the system's */
-};
 
 /* What there is to know: an ECHConfigList with a config for us, or an empty one where the name has none; and
  * how many seconds that holds (0: the answer does not say). Or `why` it is not known, else NULL. Borrowed for
@@ -24,7 +19,7 @@ struct ech_resolver {
 typedef void ech_looked_up(void *arg, const struct buf *configs, uint32_t ttl, const struct err *why);
 
 /* Begin; `done` is called later, never from within. The resolver is borrowed until then. NULL with `err`. */
-struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct ech_resolver *resolver,
+struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct doh_resolver *resolver,
                                     const char *host, uint16_t port, ech_looked_up *done, void *arg,
                                     struct err *err);
 

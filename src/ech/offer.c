@@ -130,27 +130,6 @@ static int find_param(const struct buf *text, struct str *ret, struct err *err)
     return 0;
 }
 
-/* Lines of any length. False where it is no base64. */
-static bool read_base64(struct str text, struct buf *ret)
-{
-    struct buf packed = {0};
-    for (size_t i = 0; i < text.len; i++)
-        if (memchr(" \t\r\n", text.p[i], 4) == NULL)
-            CHECK(buf_append(&packed, &text.p[i], 1));
-    size_t pads = 0;
-    while (pads < 2 && pads < packed.len && packed.data[packed.len - 1 - pads] == '=')
-        pads++;
-    size_t len = packed.len / 4 * 3 - MIN(pads, packed.len / 4 * 3);
-    bool ok = packed.len > 0 && packed.len % 4 == 0 && memchr(packed.data, '\0', packed.len) == NULL;
-    if (ok) {
-        CHECK(buf_reserve(ret, len));
-        ok = base64_read(buf_text(&packed), ret->data, len);
-        ret->len = ok ? len : 0;
-    }
-    buf_free(&packed);
-    return ok;
-}
-
 /* In whichever form it is; nothing of an empty text. */
 static int read_list(const struct buf *text, struct buf *ret, struct err *err)
 {
@@ -163,7 +142,7 @@ static int read_list(const struct buf *text, struct buf *ret, struct err *err)
         return -1;
     if (value.len == 0)
         value = (struct str){(const char *)text->data, text->len};
-    if (!read_base64(value, ret))
+    if (!base64_read_lines(value, ret))
         CHECK(buf_append(ret, text->data, text->len));
     return 0;
 }

@@ -325,6 +325,18 @@ def test_backend_public_name_not_proven(start_door, pki, backend_keys, names, tm
 OUTER = re.compile(rb"\xfe\x0d..\x00\x00\x01\x00[\x01\x03]", re.S)    # encrypted_client_hello, of an outer hello, with a suite of ours (RFC 9849, 5)
 
 
+def test_backend_is_anyone(start_door, pki, backend, without, backend_keys):
+    """Where anyone may be the backend, nobody is believed that he cannot decrypt: he would be told the name under a key of his."""
+    for to, key in ((backend.to, 1), (without.to, 0)):
+        config = to_backend(pki, to)
+        config["routes"][0]["terminate"]["tls"] = {"name": NAME, "verify": "any", "ech": str(backend_keys[key])}
+        door = start_door(config)
+        assert page(door, pki) == ""
+        assert door.audited(route="a")["detail"].startswith("ECH was refused, and there is nothing by which public.ech.test could prove")
+    config["routes"][0]["terminate"]["to"] = backend.to
+    assert "ECH success" in page(start_door(config), pki)
+
+
 def test_backend_pins(start_door, pki, without, backend_keys, names):
     """Where a key is pinned, and nobody vouches for names, the server of the public name has one of those keys, or it is
     believed nothing."""
