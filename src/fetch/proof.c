@@ -117,16 +117,17 @@ static int on_connected(void *arg, char *to, char *from, int to_port, int from_p
     return good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
-/* Without tickets every new connection shows certificates. What a library may not know is asked for so that
- * nothing stays behind that would judge without a chain. */
+/* Without tickets every new connection shows certificates. What a library may not know comes first: where it
+ * refuses that nothing is new to us, and so nothing is judged. Its own judgement is given up last. */
 static bool judges(const struct curl_library *curl, struct fetch *t)
 {
     return curl->easy_setopt(t->easy, CURLOPT_CERTINFO, 1L) == CURLE_OK &&
-           curl->easy_setopt(t->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L) == CURLE_OK &&
-           curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-           curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
            curl->easy_setopt(t->easy, CURLOPT_PREREQDATA, t) == CURLE_OK &&
-           curl->easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected) == CURLE_OK;
+           curl->easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected) == CURLE_OK &&
+           curl->easy_setopt(t->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L) == CURLE_OK &&
+           curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
+           curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+           curl->easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK;
 }
 
 /* ---- for others ---- */
@@ -134,7 +135,7 @@ static bool judges(const struct curl_library *curl, struct fetch *t)
 bool proof_ask(struct fetch *t)
 {
     const struct curl_library *curl = t->fetcher->curl;
-    bool ours = judges(curl, t) && curl->easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK;
+    bool ours = judges(curl, t);
     if (!ours && t->ca_file == NULL)
         return true;
     /* Ours: the file tells libcurl which connections are alike. Its own: the folder of the system's would be

@@ -17,8 +17,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "fetch/fetch.h"
-#include "fetch/library.h"
+#include "fetch/fetch_internal.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 
@@ -650,6 +649,53 @@ static void test_each_connection_is_judged(void **state)
     ca_free(leaf);
 }
 
+static CURLoption unknown; /* to a library that is older */
+
+static CURLcode setopt_of_old(CURL *easy, CURLoption option, ...)
+{
+    va_list ap;
+    va_start(ap, option);
+    void *value = va_arg(ap, void *); /* as wide as long and curl_off_t, and passed alike */
+    va_end(ap);
+    return option == unknown ? CURLE_UNKNOWN_OPTION : curl_library(NULL)->easy_setopt(easy, option, value);
+}
+
+/* What cannot tell us what a server shows, or does not ask, still does not believe anyone. */
+static void test_an_old_library_judges_itself(void **state)
+{
+    static const CURLoption options[] = {CURLOPT_CERTINFO, CURLOPT_PREREQFUNCTION, CURLOPT_OPENSOCKETFUNCTION,
+                                         CURLOPT_SSL_VERIFYPEER};
+    struct server s;
+    struct client c;
+    (void)state;
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *leaf =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    save_root(root, "root.pem");
+    save_root(other, "other.pem");
+    server_start(&s, leaf);
+    client_start(&c);
+    struct curl_library old = *c.fetcher->curl;
+    old.easy_setopt = setopt_of_old;
+    c.fetcher->curl = &old;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        unknown = options[i];
+        struct fetch_request r = {
+            .method = "GET", .url = url_of(&s, "/good"), .ca_file = pki_path("root.pem")};
+        assert_true(ask(&c, &r));
+        assert_string_equal(c.body, "hello");
+        r.ca_file = i % 2 == 0 ? pki_path("other.pem") : NULL;
+        assert_true(ask(&c, &r));
+        check_error(&c, "certificate");
+    }
+    client_end(&c);
+    server_stop(&s);
+    ca_free(root);
+    ca_free(other);
+    ca_free(leaf);
+}
+
 static void test_old_tls_is_refused(void **state)
 {
     struct server s;
@@ -759,6 +805,7 @@ int main(void)
         cmocka_unit_test(test_the_server_proves_who_it_is),
         cmocka_unit_test(test_every_path_is_tried),
         cmocka_unit_test(test_each_connection_is_judged),
+        cmocka_unit_test(test_an_old_library_judges_itself),
         cmocka_unit_test(test_old_tls_is_refused),
         cmocka_unit_test(test_cancelled_is_not_told),
         cmocka_unit_test(test_freed_with_requests_under_way),
