@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "probe/survey.h"
+
+struct survey_facts;
 
 enum grade_rule {
 #define X(NAME, word, level, what, todo) GRADE_##NAME,
