@@ -196,8 +196,8 @@ struct fetch *transfer_new(struct fetcher *f, const struct fetch_request *r, str
     t->ca_file = r->ca_file != NULL ? strdup(r->ca_file) : NULL;
     list_init(&t->node);
     t->easy = f->curl->easy_init();
-    if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t, r) &&
-        set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to) && set_fields(f->curl, t, r))
+    if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t, r) && set_request(f->curl, t, r) &&
+        set_place(f->curl, t, r->connect_to) && set_fields(f->curl, t, r))
         return t;
     err_set(err, "%s: libcurl %s does not take the request", t->name,
             f->curl->version_info(CURLVERSION_NOW)->version);
