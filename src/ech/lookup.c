@@ -7,8 +7,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "dns/query.h"
+#include "dns/rdata.h"
 #include "ech/offer.h"
 #include "fetch/fetch.h"
+#include "net/resolver.h"
 
 #define TYPE "application/dns-message"
 #define ANSWER_MAX ((size_t)64 * 1024)
@@ -18,7 +20,10 @@
 struct ech_lookup {
     struct fetcher *fetcher;
     const struct ech_resolver *resolver;
-    struct fetch *fetch;
+    struct fetch *fetch;         /* one of the two that is under way */
+    struct resolve_query *query; /* likewise */
+    bool asking;                 /* the resolver is being called */
+    struct err refused;          /* ... and has said no at once; "" otherwise */
     char *host;
     uint16_t port;
     char name[DNS_NAME_SIZE]; /* that is asked for now */
@@ -34,18 +39,33 @@ static void lookup_free(struct ech_lookup *l)
     free(l);
 }
 
-static void finish(struct ech_lookup *l, const struct buf *configs, uint32_t ttl, const struct err *why)
+static void fail(struct ech_lookup *l, const struct err *why)
 {
-    static const struct buf none = {0};
-    l->done(l->arg, configs != NULL ? configs : &none, MIN(ttl, l->ttl), why);
+    l->done(l->arg, NULL, why);
     lookup_free(l);
 }
 
+/* ---- questions ---- */
+
 static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err);
+static void on_message(void *arg, enum resolve_status status, struct str message);
+
+static int ask_plainly(struct ech_lookup *l, struct err *err)
+{
+    l->asking = true;
+    l->refused = (struct err){""};
+    l->query = resolver_message(l->resolver->plain, l->name, DNS_TYPE_HTTPS, on_message, l);
+    l->asking = false;
+    if (l->query == NULL)
+        *err = l->refused;
+    return l->query != NULL ? 0 : -1;
+}
 
 static int ask(struct ech_lookup *l, struct err *err)
 {
     struct buf query = {0};
+    if (l->resolver->plain != NULL)
+        return ask_plainly(l, err);
     if (dns_query_https(l->name, &query, err) != 0)
         return -1;
     const struct fetch_request request = {.method = "POST",
@@ -60,6 +80,8 @@ static int ask(struct ech_lookup *l, struct err *err)
     return l->fetch != NULL ? 0 : -1;
 }
 
+/* ---- answers ---- */
+
 /* The name stands for another (RFC 9460, 2.4.2). */
 static int follow(struct ech_lookup *l, const struct dns_https *found, struct err *err)
 {
@@ -71,13 +93,16 @@ static int follow(struct ech_lookup *l, const struct dns_https *found, struct er
 }
 
 /* Configs that nobody here can use are as none (RFC 9848, 5.1: the record is passed over). */
-static void take(struct ech_lookup *l, const struct dns_https *found)
+static void tell(struct ech_lookup *l, const struct dns_https *found)
 {
-    struct buf list = {0};
+    struct ech_told told = {.listed = found->ech,
+                            .recorded = found->recorded,
+                            .alpn = found->alpn,
+                            .ttl = MIN(found->ttl, l->ttl)};
     if (ech_list_is_for_us((const uint8_t *)found->ech.p, found->ech.len))
-        CHECK(buf_append(&list, found->ech.p, found->ech.len));
-    finish(l, &list, found->ttl, NULL);
-    buf_free(&list);
+        told.configs = found->ech;
+    l->done(l->arg, &told, NULL);
+    lookup_free(l);
 }
 
 static void read_answer(struct ech_lookup *l, struct str body)
@@ -86,10 +111,8 @@ static void read_answer(struct ech_lookup *l, struct str body)
     struct err err;
     switch (dns_answer_https(l->name, l->host, l->port, body, &found, &err)) {
     case DNS_HTTPS:
-        take(l, &found);
-        return;
     case DNS_NOTHING:
-        finish(l, NULL, found.ttl, NULL);
+        tell(l, &found);
         return;
     case DNS_ALIAS:
         if (follow(l, &found, &err) == 0)
@@ -98,7 +121,23 @@ static void read_answer(struct ech_lookup *l, struct str body)
     default:
         break;
     }
-    finish(l, NULL, 0, &err);
+    fail(l, &err);
+}
+
+static void on_message(void *arg, enum resolve_status status, struct str message)
+{
+    struct ech_lookup *l = arg;
+    struct err why;
+    l->query = NULL;
+    err_set(&why, "%s: %s", l->name, resolve_status_text(status));
+    if (l->asking)
+        l->refused = why;
+    else if (status == RESOLVE_OK)
+        read_answer(l, message);
+    else if (status == RESOLVE_FAILED)
+        fail(l, &why);
+    else
+        tell(l, &(struct dns_https){.ttl = 0});
 }
 
 static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err)
@@ -107,11 +146,11 @@ static void on_answer(void *arg, const struct fetch_answer *answer, const struct
     struct err why;
     l->fetch = NULL;
     if (answer == NULL) {
-        finish(l, NULL, 0, err);
+        fail(l, err);
     } else if (answer->status != 200 || !str_is(answer->type, TYPE)) {
         err_set(&why, "%s: answers with status %u, expected 200 and a message of type " TYPE,
                 l->resolver->url, answer->status);
-        finish(l, NULL, 0, &why);
+        fail(l, &why);
     } else {
         read_answer(l, answer->body);
     }
@@ -143,5 +182,6 @@ void ech_lookup_cancel(struct ech_lookup *lookup)
         return;
     if (lookup->fetch != NULL)
         fetch_cancel(lookup->fetch);
+    resolve_cancel(lookup->query);
     lookup_free(lookup);
 }
