@@ -2,6 +2,7 @@
 """A resolver by DNS over HTTPS (RFC 8484) for tests: it knows what it is told, and remembers what it was asked."""
 import base64
 import http.server
+import socketserver
 import ssl
 import struct
 import threading
@@ -46,6 +47,7 @@ class Resolver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 assert self.headers["Content-Type"] == "application/dns-message"
+                assert len(body) % 128 == 0, "the question is padded"
                 answer = resolver.answer(body)
                 self.send_response(resolver.status)
                 self.send_header("Content-Type", "application/dns-message")
@@ -67,7 +69,6 @@ class Resolver:
         return f"https://localhost:{self.server.server_port}/dns-query"
 
     def answer(self, query):
-        assert len(query) % 128 == 0, "the question is padded"
         labels, at = [], 12
         while query[at]:
             labels.append(query[at + 1:at + 1 + query[at]].decode())
@@ -87,5 +88,25 @@ class Resolver:
         return query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question + rows
 
     def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Plain:
+    """The same resolver as a name server, over UDP."""
+
+    def __init__(self, resolver):
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                query, sock = self.request
+                sock.sendto(resolver.answer(query), self.client_address)
+        self.server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()

@@ -239,6 +239,54 @@ static void test_rest(void **state)
     }
 }
 
+/* What the DNS says of ECH. */
+static void test_ech(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ech_finding finding;
+        const char *word, *grade;
+    } rows[] = {{ECH_IS_UNKNOWN, NULL, "A+"},
+                {ECH_IS_NO_RECORD, "no_ech", "A+"},
+                {ECH_IS_NO_CONFIG, "no_ech", "A+"},
+                {ECH_IS_UNREADABLE, "ech_stale", "B"},
+                {ECH_IS_UNUSABLE, NULL, "A+"},
+                {ECH_IS_ACCEPTED, NULL, "A+"},
+                {ECH_IS_STALE, "ech_stale", "B"},
+                {ECH_IS_REFUSED, "ech_stale", "B"},
+                {ECH_IS_CONTRADICTED, "ech_broken", "C"},
+                {ECH_IS_NOT_PROVEN, "ech_broken", "C"},
+                {ECH_IS_FAILED, "ech_broken", "C"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        make_good();
+        facts.ech = (struct ech_facts){.asked = true, .finding = rows[i].finding};
+        struct grade_report r = judge(true, NULL);
+        if (strcmp(grade_text(r.grade), rows[i].grade) != 0 || r.findings != (rows[i].word != NULL) ||
+            (rows[i].word != NULL && !has(&r, rows[i].word)))
+            fail_msg("%s: grade %s, %zu findings", ech_finding_word(rows[i].finding), grade_text(r.grade),
+                     r.findings);
+    }
+    make_good();
+    facts.ech = (struct ech_facts){.asked = true, .finding = ECH_IS_ACCEPTED, .public_text = {"it is not"}};
+    struct grade_report r = judge(true, NULL);
+    assert_true(r.grade == GRADE_IS_B && has(&r, "ech_public_name"));
+}
+
+/* Of a record's protocols those count that are known not to be spoken. */
+static void test_record_alpn(void **state)
+{
+    (void)state;
+    make_good();
+    facts.ech = (struct ech_facts){
+        .asked = true, .finding = ECH_IS_ACCEPTED, .alpn = {"h3", "h2", "http/1.1"}, .alpn_len = 2};
+    assert_int_equal(judge(true, NULL).findings, 0);
+    facts.ech.alpn_len = 3;
+    struct grade_report r = judge(true, NULL);
+    assert_true(r.grade == GRADE_IS_A && has(&r, "record_alpn"));
+    facts.alpn[0] = NULL; /* nothing is known */
+    assert_int_equal(judge(true, NULL).findings, 0);
+}
+
 /* A private CA needs no timestamps; what is not known is not held against a server. */
 static void test_not_held_against_it(void **state)
 {
@@ -287,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),     cmocka_unit_test(test_answers),
         cmocka_unit_test(test_rest),     cmocka_unit_test(test_not_held_against_it),
-        cmocka_unit_test(test_accepted), cmocka_unit_test(test_texts)};
+        cmocka_unit_test(test_accepted), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_ech),      cmocka_unit_test(test_record_alpn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
