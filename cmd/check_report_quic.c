@@ -17,6 +17,15 @@ static bool is_same_leaf(const struct check_findings *f)
 
 /* ---- for people ---- */
 
+static void put_versions(struct buf *out, const struct quic_versions *v)
+{
+    char space[QUIC_VERSION_TEXT_MAX];
+    for (size_t i = 0; i < v->len; i++)
+        buf_printf(out, "%s%s", i == 0 ? "  ... speaks   " : ", ", quic_version_text(v->version[i], space));
+    if (v->len > 0)
+        buf_printf(out, "\n");
+}
+
 static void put_identity(struct buf *out, const struct check_findings *f)
 {
     if (is_same_leaf(f)) {
@@ -56,6 +65,7 @@ void check_quic_text(struct buf *out, const struct check_findings *f)
         return;
     if (!q->shake.shook_hands) {
         buf_printf(out, "  QUIC         FAILED: %s\n", q->shake.text.text);
+        put_versions(out, &q->versions);
         return;
     }
     buf_printf(out, "  QUIC         %s, %s, %s%s%s", quic_version_text(q->handshake.version, space),
@@ -65,6 +75,7 @@ void check_quic_text(struct buf *out, const struct check_findings *f)
         buf_printf(out, "; %s: %s", q->shake.outcome == PROBE_UNPROVEN ? "NOT PROVEN" : "FAILED",
                    q->shake.text.text);
     buf_printf(out, "\n");
+    put_versions(out, &q->versions);
     put_identity(out, f);
     put_handshake(out, q);
     put_parameters(out, &q->handshake);
@@ -102,6 +113,15 @@ static void parameters_json(struct buf *out, const struct quic_handshake_facts *
                h->connection_ids, h->stays ? "true" : "false");
 }
 
+static void versions_json(struct buf *out, const struct quic_versions *v)
+{
+    char space[QUIC_VERSION_TEXT_MAX];
+    buf_printf(out, ",\"versions\":[");
+    for (size_t i = 0; i < v->len; i++)
+        buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", quic_version_text(v->version[i], space));
+    buf_printf(out, "]");
+}
+
 void check_quic_json(struct buf *out, const struct check_findings *f)
 {
     const struct quic_probe_result *q = f->seen.quic;
@@ -116,6 +136,7 @@ void check_quic_json(struct buf *out, const struct check_findings *f)
     check_json_member(out, "address",
                       r->address.family == AF_UNSPEC ? NULL : net_addr_format(&r->address, address));
     check_json_member(out, "version", r->shook_hands ? quic_version_text(q->handshake.version, space) : NULL);
+    versions_json(out, &q->versions);
     check_json_tls(out, r);
     if (r->shook_hands) {
         check_json_leaf(out, &r->certificate);

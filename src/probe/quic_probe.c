@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -15,6 +17,7 @@
 #include "cert/trust.h"
 #include "net/resolver.h"
 #include "net/udp.h"
+#include "quic/initial.h"
 #include "tls/client.h"
 #include "tls/quic.h"
 #include "tls/sessions.h"
@@ -24,8 +27,6 @@
 #define TICKET_NS (20 * NSEC_PER_MSEC) /* ... and so often it is looked */
 
 #define AMPLIFICATION 3 /* RFC 9000, 8.1 */
-#define QUIC_V1 0x00000001u
-#define QUIC_V2 0x6b3343cfu /* RFC 9369 */
 
 #define QUIC_PROBE_MAGIC 0x9b0be1c5u
 
@@ -40,7 +41,9 @@ struct quic_probe {
     struct quic_endpoint *endpoint;
     struct quic_conn *conn; /* NULL: none that has not ended */
     struct tls_sessions *sessions;
-    int64_t began; /* the lookup, then the handshake; clock_monotonic() */
+    struct quic_versions_question question;
+    struct watch asked; /* on a socket of its own; its fd is -1 where there is none */
+    int64_t began;      /* the lookup, then the handshake; clock_monotonic() */
     int64_t deadline;
     struct timer timer;
     struct task over;
@@ -48,9 +51,9 @@ struct quic_probe {
 
 const char *quic_version_text(uint32_t version, char *space)
 {
-    if (version == QUIC_V1)
+    if (version == QUIC_VERSION_1)
         return "v1";
-    if (version == QUIC_V2)
+    if (version == QUIC_VERSION_2)
         return "v2";
     snprintf(space, QUIC_VERSION_TEXT_MAX, "0x%08x", version);
     return space;
@@ -101,6 +104,40 @@ static void note_tickets(struct quic_probe *p)
 {
     p->result.tickets = tls_sessions_count(p->sessions) > 0;
     p->result.early_data = tls_sessions_take_early(p->sessions);
+}
+
+/* ---- versions ---- */
+
+static void on_answer(struct watch *w, uint32_t ready)
+{
+    struct quic_probe *p = CONTAINER_OF(w, struct quic_probe, asked);
+    uint8_t datagram[QUIC_ASK_LEN];
+    ssize_t len;
+    (void)ready;
+    while ((len = recv(w->fd, datagram, sizeof(datagram), 0)) > 0)
+        if (p->result.versions.len == 0)
+            quic_versions_read(&p->question, datagram, (size_t)len, &p->result.versions);
+}
+
+static void stop_asking(struct quic_probe *p)
+{
+    loop_close(p->params.to.loop, &p->asked);
+    p->asked.fd = -1;
+}
+
+/* Beside the handshake, and once: what has no answer by its end has none. */
+static void ask_versions(struct quic_probe *p, const struct net_addr *to)
+{
+    stop_asking(p);
+    int fd = udp_connect(to);
+    if (fd < 0)
+        return;
+    quic_versions_ask(&p->question);
+    if (send(fd, p->question.packet, sizeof(p->question.packet), 0) < 0 ||
+        loop_watch(p->params.to.loop, &p->asked, fd, EPOLLIN, on_answer) != 0) {
+        close(fd);
+        p->asked.fd = -1;
+    }
 }
 
 /* ---- the connection ---- */
@@ -207,6 +244,7 @@ static void connect_next(struct quic_probe *p)
         if (fd < 0)
             continue;
         p->result.shake.address = *to;
+        ask_versions(p, to);
         p->began = clock_monotonic();
         connect_to(p, to, fd);
         return;
@@ -255,6 +293,7 @@ static void leave(struct quic_probe *p)
     if (p->conn != NULL)
         quic_conn_close(p->conn, 0);
     p->conn = NULL;
+    stop_asking(p);
     quic_endpoint_free(p->endpoint);
     p->endpoint = NULL;
 }
@@ -287,6 +326,7 @@ struct quic_probe *quic_probe_start(const struct quic_probe_params *params)
     CHECK(p != NULL);
     p->magic = QUIC_PROBE_MAGIC;
     p->params = *params;
+    p->asked.fd = -1;
     p->sessions = tls_sessions_new();
     for (int step = 0; step < PROBE_STEPS; step++)
         p->result.shake.spent[step] = PROBE_NOT_REACHED;

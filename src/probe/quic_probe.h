@@ -12,6 +12,7 @@
 #include "probe/approach.h"
 #include "probe/server_probe.h"
 #include "quic/quic.h"
+#include "quic/versions.h"
 
 struct quic_probe;
 struct tls_client;
@@ -21,10 +22,12 @@ struct quic_probe_result {
     struct server_probe_result shake;      /* `traffic` is `handshake`'s */
     struct path_report path;               /* how its certificate is proven; with shook_hands */
     struct quic_handshake_facts handshake; /* with shook_hands, as what follows */
-    uint64_t allowed;     /* what a server may send before it knows our address (RFC 9000, 8.1) */
-    unsigned round_trips; /* until data may be sent */
-    bool tickets;         /* it gives out some */
-    bool early_data;      /* ... that let data be sent at once (0-RTT) */
+    uint64_t allowed;              /* what a server may send before it knows our address (RFC 9000, 8.1) */
+    unsigned round_trips;          /* until data may be sent */
+    struct quic_versions versions; /* that it names when it is asked for one that there is not; none: it is
+                                    * silent then */
+    bool tickets;                  /* it gives out some */
+    bool early_data;               /* ... that let data be sent at once (0-RTT) */
 };
 
 struct quic_probe_params {
