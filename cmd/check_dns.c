@@ -20,7 +20,7 @@ int check_dns_begin(struct check_dns *dns, const struct check_options *o, struct
         return dns->fetcher != NULL ? 0 : -1;
     }
     if (o->dns != NULL && (dns->own = resolver_new_at(loop, o->dns, err)) == NULL)
-        return -1;
+        return err_prefix(err, "--dns");
     dns->resolver.plain = dns->own != NULL ? dns->own : system;
     return 0;
 }

@@ -191,11 +191,11 @@ static void on_quic(void *owner)
     end_server(owner);
 }
 
-/* Over TCP all is known. */
+/* Over TCP all is known. There is no STARTTLS over QUIC. */
 static void look_over_quic(struct server *s)
 {
     struct checking *c = s->checking;
-    if (!c->options.quic) {
+    if (!c->options.quic || s->protocol != NULL) {
         end_server(s);
         return;
     }
@@ -217,12 +217,14 @@ static void on_probed(void *owner)
     struct server *s = owner;
     struct checking *c = s->checking;
     const struct server_probe_result *first = server_probe_result(s->probe);
-    if (c->options.quick || (!first->shook_hands && first->outcome != PROBE_TLS_FAILED)) {
+    bool spoke = first->shook_hands || first->outcome == PROBE_TLS_FAILED;
+    if (spoke) /* all of one address: behind a name there may be several servers, and not one like the other
+                */
+        net_addr_host(&first->address, s->address);
+    if (c->options.quick || !spoke) {
         look_over_quic(s);
         return;
     }
-    /* all of one address: behind a name there may be several servers, and not one like the other */
-    net_addr_host(&first->address, s->address);
     struct approach_to to = approach_to(s);
     to.host = s->address;
     s->survey = survey_start(&(struct survey_params){.to = to,

@@ -149,6 +149,18 @@ def test_openssl(openssl, asks, retry):
     assert found(told).get("quic_retry") == ("note" if retry else None)
 
 
+def test_by_name(door, pki, asks):
+    """The address at which the handshake was made, of those that the name has; none over QUIC for STARTTLS."""
+    words = ("check", "--json", "--quic", "--quick", "--ca", pki.ca.file, "--name", NAME, *alice(pki))
+    done = run(CARDEA, *words, f"localhost:{door.port}")
+    assert json.loads(done.stdout)["quic"]["address"] == f"127.0.0.1:{door.port}" and done.returncode == 0, done
+    port = free_port()
+    done = run(CARDEA, *words, f"localhost:{port}")
+    assert json.loads(done.stdout)["quic"]["result"] == "connection_refused" and done.returncode == 1, done
+    done = run(CARDEA, *words, "--starttls", "smtp", f"localhost:{port}")
+    assert json.loads(done.stdout)["quic"] is None, done
+
+
 def test_a_long_chain(openssl, asks, pki):
     """More than a server may send to whom it does not know yet: it waits for a word of ours."""
     names = [NAME] + [f"a-name-to-fill-the-certificate-{i}.quic.test" for i in range(250)]
