@@ -10,6 +10,9 @@
 #include "base/hostport.h"
 #include "base/str.h"
 #include "base/tls_version.h"
+#include "probe/grade.h"
+#include "probe/server_probe.h"
+#include "probe/survey.h"
 
 #define NAMES_SHOWN 8 /* to people, of one certificate */
 #define SECONDS_OF_DAY 86400

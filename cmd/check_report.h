@@ -4,12 +4,13 @@
 #define CARDEA_CMD_CHECK_REPORT_H
 
 #include "cmd/check_expect.h"
-#include "probe/grade.h"
-#include "probe/quic_probe.h"
-#include "probe/server_probe.h"
-#include "probe/survey.h"
 
 struct buf;
+struct cert_facts;
+struct grade_report;
+struct path_report;
+struct server_probe_result;
+struct survey_facts;
 
 struct check_subject {
     const char *host;

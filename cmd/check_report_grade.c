@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "cmd/check_report.h"
 #include "cmd/table.h"
+#include "probe/grade.h"
+#include "probe/survey.h"
 
 #define INDENT 15   /* of what goes on */
 #define COLUMNS 100 /* of lists of words */

@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cmd/check_report.h"
+#include "net/addr.h"
+#include "probe/quic_probe.h"
 
 /* Does it show the same over TCP? */
 static bool is_same_leaf(const struct check_findings *f)

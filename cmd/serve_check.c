@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "keeper/candidates.h"
 #include "keeper/permit.h"
+#include "route/route.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 

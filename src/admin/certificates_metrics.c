@@ -4,6 +4,7 @@
 
 #include "admin/admin_internal.h"
 #include "admin/certificates.h"
+#include "cert/cert.h"
 #include "session/snapshot.h"
 #include "session/standby.h"
 

@@ -6,8 +6,10 @@
 #include "admin/admin_internal.h"
 #include "admin/certificates.h"
 #include "admin/offers.h"
+#include "audit/counters.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "keeper/demand.h"
 #include "session/snapshot.h"
 #include "web/service.h"
 

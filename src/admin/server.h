@@ -6,7 +6,6 @@
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
 
-#include "keeper/demand.h"
 #include "keeper/listing.h"
 #include "session/door.h"
 
@@ -15,6 +14,7 @@
 struct admin;
 struct ca_end;
 struct candidates;
+struct demand_figures;
 
 #define ADMIN_SYSTEM_SOCKET "/run/cardea.sock"
 #define ADMIN_SERVICE_SOCKET \

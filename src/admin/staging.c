@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "cert/facts.h"
 #include "cert/leaf.h"
+#include "cert/store.h"
 #include "session/snapshot.h"
 #include "session/staging.h"
 

@@ -7,8 +7,10 @@
 #include "admin/admin_internal.h"
 #include "admin/offers.h"
 #include "admin/tell.h"
+#include "audit/counters.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "cert/cert.h"
 #include "session/snapshot.h"
 #include "session/standby.h"
 

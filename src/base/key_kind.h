@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#define KEY_TEXT_MAX 32 /* what any key is in words, see key_describe() */
+
 enum key_kind {
 #define KIND(NAME, name, type, size, synonyms) KEY_##NAME, /* the first is the default */
 #include "tables/key_kinds.def"

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "cert/cert.h"
 
 #define CACHE_MAGIC 0xcac4e000u
 #define REFUSALS 4096 /* a power of two */

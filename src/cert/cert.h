@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/key_kind.h"
 #include "base/list.h"
 #include "base/str.h"
-#include "cert/key.h"
 
 /* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
  * headers. */

@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "base/err.h"
 #include "cert/tls_feature.h"
 
 /* ---- what it names ---- */

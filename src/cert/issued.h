@@ -8,9 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
 #include "base/str.h"
 #include "cert/pem.h"
+
+struct err;
 
 #define ISSUED_SERIAL_MAX 41 /* 20 bytes (RFC 5280, 4.1.2.2) in hexadecimal and a NUL */
 #define ISSUED_URL_MAX 512

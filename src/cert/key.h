@@ -6,10 +6,11 @@
 
 #include <stdbool.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/key_kind.h"
 #include "base/str.h"
+
+struct buf;
 
 /* AWS-LC's EVP_PKEY and EVP_MD. */
 struct evp_pkey_st;
@@ -17,8 +18,6 @@ struct env_md_st;
 
 /* A new key; NULL when that does not work. The caller owns it. */
 struct evp_pkey_st *key_make(enum key_kind kind);
-
-#define KEY_TEXT_MAX 32
 
 /* What a key is, private or public: as key_kind_name() where it is of one of those kinds, else as near to
  * that as it goes

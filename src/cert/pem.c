@@ -16,6 +16,7 @@
 
 #include "base/base64.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "cert/san.h"
 
 /* 1: a block was handled; 0: no more; -1: damaged, or `fn` failed. */

@@ -8,9 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/buf.h"
-#include "base/err.h"
-
+struct buf;
+struct err;
 struct x509_st;
 struct X509_name_st;
 struct evp_pkey_st;

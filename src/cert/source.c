@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cert/cert.h"
 
 void cert_source_init(struct cert_source *source, const struct cert_source_ops *ops)
 {

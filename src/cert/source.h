@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 #include "base/hostname.h"
-#include "cert/cert.h"
 #include "loop/loop.h"
 #include "net/addr.h"
+
+struct cert;
 
 #define CERT_ANSWER_MAX 4         /* certificates of one name: of each kind of key one */
 #define CERT_ANY_ROUTE UINT32_MAX /* a route that does not say which certificates are its own */

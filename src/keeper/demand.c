@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cert/cert.h"
 #include "config/config.h"
 #include "keeper/book.h"
 #include "keeper/demand_internal.h"

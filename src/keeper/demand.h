@@ -6,14 +6,15 @@
 #ifndef CARDEA_KEEPER_DEMAND_H
 #define CARDEA_KEEPER_DEMAND_H
 
-#include "cert/source.h"
 #include "keeper/acme_wish.h"
 #include "keeper/listing.h"
 
+struct cert_question;
 struct config_acme;
 struct demand;
 struct demand_maker;
 struct demands;
+struct loop;
 struct obtainer;
 
 /* Counted since the start, by one thread, and read by any. */

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "keeper/ask_hook.h"
 #include "keeper/demand.h"
+#include "loop/loop.h"
 
 #define DEMAND_BUCKETS 1024
 #define DEMAND_HORIZON INT64_C(3600) /* seconds: what is due within them is in memory */

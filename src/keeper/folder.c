@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cert/cache.h"
+#include "cert/cert.h"
 #include "cert/issuers.h"
 #include "keeper/folder_watch.h"
 #include "loop/loop.h"

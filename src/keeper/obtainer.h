@@ -11,6 +11,7 @@
 struct asker;
 struct book;
 struct book_place;
+struct cert_staple;
 struct fetcher;
 struct challenges;
 struct obtainer;

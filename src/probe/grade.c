@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "probe/quic_probe.h"
+#include "probe/survey.h"
 #include "tls/budget.h"
 
 #define HSTS_AGE_MIN (INT64_C(182) * 86400) /* half a year */

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "probe/quic_probe.h"
-#include "probe/survey.h"
+
+struct quic_probe_result;
+struct survey_facts;
 
 enum grade_rule {
 #define X(NAME, word, level, what, todo) GRADE_##NAME,

@@ -8,6 +8,7 @@
 #include "session/dial.h"
 #include "session/worker.h"
 #include "starttls/starttls.h"
+#include "tls/client.h"
 #include "tls/sessions.h"
 #include "tls/tls_link.h"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cert/cache.h"
 #include "net/addr.h"
 
 #define DESK_MAGIC 0xce47de50u

@@ -6,10 +6,16 @@
 #ifndef CARDEA_SESSION_CERT_DESK_H
 #define CARDEA_SESSION_CERT_DESK_H
 
-#include "base/list.h"
-#include "cert/cache.h"
+#include <stdbool.h>
+#include <stddef.h>
 
+#include "base/list.h"
+
+struct cert_answer;
+struct cert_cache_key;
+struct cert_cache_size;
 struct cert_desk;
+struct cert_source;
 struct loop;
 struct net_addr;
 

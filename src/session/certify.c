@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cert/cache.h"
 #include "cert/store.h"
 #include "session/session_internal.h"
 #include "session/staging.h"

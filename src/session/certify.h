@@ -10,6 +10,7 @@
 
 #include "session/cert_desk.h"
 
+struct cert;
 struct cert_query;
 struct config;
 struct route_runtime;

@@ -21,6 +21,7 @@
 #include "session/publish.h"
 #include "session/standby.h"
 #include "session/worker.h"
+#include "tls/tickets.h"
 
 #define MACHINE_ID_LEN 32
 

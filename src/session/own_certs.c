@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cert/cert.h"
+#include "cert/store.h"
 #include "session/backend_ech.h"
 #include "session/plan.h"
 #include "session/shared.h"

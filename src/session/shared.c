@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "audit/counters.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "ech/ring.h"
@@ -15,6 +16,7 @@
 #include "session/shared.h"
 #include "session/staging.h"
 #include "session/standby.h"
+#include "tls/tickets.h"
 
 #define STATS_MAGIC 0x57a75000u
 

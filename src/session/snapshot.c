@@ -24,6 +24,7 @@
 #include "session/shared.h"
 #include "session/staging.h"
 #include "session/standby.h"
+#include "tls/client.h"
 #include "tls/server.h"
 #include "web/service.h"
 

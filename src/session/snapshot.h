@@ -6,33 +6,35 @@
 
 #include <stdatomic.h>
 
-#include "audit/counters.h"
 #include "cert/expect.h"
-#include "cert/store.h"
-#include "cert/trust.h"
 #include "config/config.h"
-#include "policy/policy.h"
-#include "route/route.h"
 #include "session/upstream.h"
-#include "tls/client.h"
-#include "tls/tickets.h"
 
-struct challenges;
+struct buf;
+struct cert;
 struct cert_provider;
 struct cert_source;
+struct cert_store;
+struct challenges;
+struct counters;
 struct ech_ring;
 struct front;
 struct office;
 struct own_certs;
 struct plan;
+struct policy;
 struct quic_secrets;
 struct revocations_provider;
 struct revoked;
+struct route_table;
 struct set_aside;
 struct staging;
 struct standby_pair;
 struct starttls;
+struct tickets;
+struct tls_client;
 struct tls_server;
+struct trust;
 struct web_service;
 
 /* What has been counted under a route's name. Outlives reloads. */

@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 
+#include "audit/counters.h"
+#include "audit/reason.h"
 #include "audit/sink.h"
 #include "loop/loop.h"
 #include "net/acceptor.h"

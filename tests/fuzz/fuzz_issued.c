@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "cert/issued.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -4,6 +4,9 @@
 #include "pki.h"
 
 #include "base/clock.h"
+#include "cert/cache.h"
+#include "cert/cert.h"
+#include "cert/source.h"
 #include "loop/loop.h"
 #include "net/addr.h"
 #include "session/cert_desk.h"

@@ -10,6 +10,9 @@
 #include <cmocka.h>
 
 #include "probe/grade.h"
+#include "probe/quic_probe.h"
+#include "probe/server_probe.h"
+#include "probe/survey.h"
 
 #define NOW INT64_C(1800000000)
 #define DAY INT64_C(86400)
