@@ -23,7 +23,7 @@
 #include "tls/sessions.h"
 
 /* So long it may take until tickets are here, or a server says what it has against us. */
-#define AFTERWORD_NS NSEC_PER_SEC
+#define AFTERWORD_NS (2 * NSEC_PER_SEC)
 #define TICKET_NS (20 * NSEC_PER_MSEC) /* ... and so often it is looked */
 
 #define AMPLIFICATION 3 /* RFC 9000, 8.1 */

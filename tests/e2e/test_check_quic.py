@@ -24,9 +24,19 @@ def cert(pki):
 
 
 @pytest.fixture(scope="module")
-def door(start_module_door, pki, cert):
+def alternatives():
+    """What the web server says in Alt-Svc."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def door(start_module_door, pki, cert, alternatives):
     """A web server over TCP, tunnels over QUIC."""
-    with peers.Server(judges.web) as backend:
+    def web(sock):
+        sock.recv(65536)
+        fields = "".join(f"Alt-Svc: {each}\r\n" for each in alternatives)
+        sock.sendall(peers.http_answer(b"hello", f"Strict-Transport-Security: max-age=31536000\r\n{fields}"))
+    with peers.Server(web) as backend:
         yield start_module_door({
             "certificates": [cert.row()], "trust": [pki.trust()], "workers": 1,
             "routes": [{"name": "tunnel", "sni": NAME, "alpn": ["cardea/1", "h3"], "tunnel": {},
@@ -105,6 +115,15 @@ def test_the_door(door, pki, asks):
     assert says["active_connection_id_limit"] >= 2 and says["initial_max_data"] > 0 and says["max_datagram_frame_size"] > 0
     assert says["max_idle_timeout"] > 0 and says["initial_max_streams_bidi"] > 0 and says["max_udp_payload_size"] >= 1200
     assert told["survey"]["tells_h3"] is False and found(told) == {"untold_h3": "note"}
+
+
+def test_told_of(door, pki, asks, alternatives):
+    """By Alt-Svc at this port, and at no other."""
+    for port, tells in ((door.port, True), (door.port - 1, False)):
+        alternatives[:] = [f'h3=":{port}"; ma=60']
+        told, _ = asks(door.port, "--quic", *alice(pki))
+        assert told["survey"]["tells_h3"] is tells and ("untold_h3" in found(told)) is not tells, told["survey"]["findings"]
+    alternatives.clear()
 
 
 def test_for_people(door, pki, asks):
