@@ -51,20 +51,60 @@ static void clear(const struct progress *p)
 
 /* ---- lines ---- */
 
+struct bad_line {
+    uint64_t number;
+    const char *why;
+};
+
+/* Lines that are none are told only where there is one that is: else it is another kind of file. */
 struct stream {
     struct audit_log *log;
     const char *path;
     uint64_t number;
     bool skips; /* the rest of a line that is too long */
+    bool is_log;
+    uint64_t early; /* lines that are none, before the first that is one */
+    struct bad_line early_bad[BAD_TOLD];
     struct progress progress;
 };
 
-static void tell_bad(struct stream *s, const char *why)
+static void tell_bad(struct stream *s, const struct bad_line *bad)
 {
     if (s->log->bad++ >= BAD_TOLD)
         return;
     clear(&s->progress);
-    fprintf(stderr, "cardea: %s:%" PRIu64 ": %s\n", s->path, s->number, why);
+    fprintf(stderr, "cardea: %s:%" PRIu64 ": %s\n", s->path, bad->number, bad->why);
+}
+
+static void take_bad(struct stream *s, const char *why)
+{
+    const struct bad_line bad = {s->number, why};
+    if (s->is_log) {
+        tell_bad(s, &bad);
+        return;
+    }
+    if (s->early < BAD_TOLD)
+        s->early_bad[s->early] = bad;
+    s->early++;
+}
+
+static void take_good(struct stream *s)
+{
+    s->is_log = true;
+    for (uint64_t i = 0; i < MIN(s->early, (uint64_t)BAD_TOLD); i++)
+        tell_bad(s, &s->early_bad[i]);
+    s->log->bad += s->early > BAD_TOLD ? s->early - BAD_TOLD : 0;
+}
+
+/* After the last line. */
+static int judge_file(struct stream *s, struct err *err)
+{
+    if (!s->is_log && s->early > 0)
+        return err_set(err, "%s is no audit log: %s:%" PRIu64 ": %s", s->path, s->path,
+                       s->early_bad[0].number, s->early_bad[0].why);
+    if (!s->is_log)
+        fprintf(stderr, "cardea: %s is empty: no audit lines\n", s->path);
+    return 0;
 }
 
 static void keep_time(char ret[AUDIT_TIME_LEN + 1], struct str time, bool later)
@@ -81,9 +121,11 @@ static void take_line(struct stream *s, const char *text, size_t len)
     log->bytes += len + 1;
     const char *why = audit_line_read(text, len, &line);
     if (why != NULL) {
-        tell_bad(s, why);
+        take_bad(s, why);
         return;
     }
+    if (!s->is_log)
+        take_good(s);
     struct str time = line.v[AUDIT_TIME];
     if (strncmp(time.p, log->since, strlen(log->since)) < 0)
         return;
@@ -113,7 +155,7 @@ static void take_lines(struct stream *s, struct buf *b, bool last)
         return;
     if (!s->skips) {
         s->number++;
-        tell_bad(s, "a line of more than 64 KiB");
+        take_bad(s, "a line of more than 64 KiB");
     }
     s->skips = true;
     b->len = 0;
@@ -210,7 +252,7 @@ int audit_log_read(struct audit_log *log, const char *path, struct err *err)
     int rc = program != NULL ? read_packed(&s, program, fd, err) : read_lines(&s, fd, err);
     if (!standard)
         close(fd);
-    return rc;
+    return rc == 0 ? judge_file(&s, err) : rc;
 }
 
 void audit_log_end(const struct audit_log *log)

@@ -204,7 +204,7 @@ static int list(struct asked *a)
 {
     static const char *const names[] = {"USER", "STATE", "CERTIFICATES", "LAST LOGIN", "GROUPS"};
     struct err err = {""};
-    struct listing l = {.a = a, .all = a->o->json ? json_array() : NULL};
+    struct listing l = {.a = a, .table = {.first = true}, .all = a->o->json ? json_array() : NULL};
     add_row(&l.table, names, ARRAY_LEN(names));
     return end_listing(&l, accounts_each(a->accounts, list_one, &l, &err), "no accounts", &err);
 }
@@ -248,7 +248,7 @@ static int sessions(struct asked *a)
     const char *name = a->o->words.at[1];
     if (!is_there(a, name))
         return CMD_FAILED;
-    struct listing l = {.a = a, .all = a->o->json ? json_array() : NULL};
+    struct listing l = {.a = a, .table = {.first = true}, .all = a->o->json ? json_array() : NULL};
     add_row(&l.table, names, ARRAY_LEN(names));
     int status = sessions_each(a->accounts, text_of(name), a->now, list_session, &l, &err);
     return end_listing(&l, status, "no sessions", &err);
@@ -385,7 +385,7 @@ int ca_pending(const struct ca_options *o)
     struct asked a;
     int status = CMD_FAILED;
     if (begin(&a, o)) {
-        struct listing l = {.a = &a, .all = o->json ? json_array() : NULL};
+        struct listing l = {.a = &a, .table = {.first = true}, .all = o->json ? json_array() : NULL};
         add_row(&l.table, names, ARRAY_LEN(names));
         status =
             end_listing(&l, enrolments_each(a.accounts, a.now, pend_one, &l, &err), "nobody waits", &err);

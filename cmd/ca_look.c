@@ -49,8 +49,9 @@ static int add_row(void *arg, const struct authority_entry *e, struct err *err)
 int ca_list_form(const struct ca_options *o)
 {
     static const char *const head[] = {"SERIAL", "FOR", "NAME", "UNTIL", "LEFT", "NAMES"};
-    struct listing l = {
-        .now = ca_now(), .table = {.columns = ARRAY_LEN(head)}, .array = o->json ? json_array() : NULL};
+    struct listing l = {.now = ca_now(),
+                        .table = {.columns = ARRAY_LEN(head), .first = true},
+                        .array = o->json ? json_array() : NULL};
     struct err err;
     struct authority *a = ca_open(o, false);
     if (a == NULL) {

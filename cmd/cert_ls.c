@@ -26,8 +26,8 @@ static void show(const json_t *answer)
     const json_t *list = json_object_get(answer, "certificates"),
                  *sources = json_object_get(answer, "sources");
     long long total = (long long)json_integer_value(json_object_get(answer, "certificates_total"));
-    cert_rows_show(list);
-    cert_rows_show_sources(sources);
+    cert_rows_show(list, true);
+    cert_rows_show_sources(sources, json_array_size(list) == 0);
     if (total == 0 && json_array_size(sources) == 0)
         printf("the door serves no certificates of its own\n");
     else if (total > (long long)json_array_size(list))
@@ -97,7 +97,7 @@ static void show_page(struct stream *s, const json_t *rows)
     size_t i;
     const json_t *row;
     if (!s->json)
-        cert_rows_show(rows);
+        cert_rows_show(rows, s->shown == 0);
     json_array_foreach(rows, i, row)
     {
         if (s->json) {

@@ -158,9 +158,9 @@ static void add_heading(struct table *t)
         table_add(t, "%s", heading[i]);
 }
 
-void cert_rows_show(const json_t *list)
+void cert_rows_show(const json_t *list, bool first)
 {
-    struct table t = {0};
+    struct table t = {.first = first};
     size_t i;
     const json_t *certificate;
     add_heading(&t);
@@ -216,12 +216,12 @@ static void add_source(struct table *t, const json_t *source)
     add_bad(t, source);
 }
 
-void cert_rows_show_sources(const json_t *sources)
+void cert_rows_show_sources(const json_t *sources, bool first)
 {
     static const char *const heading[] = {"SOURCE",   "CERTIFICATES",    "GOOD",
                                           "ENDING",   "EXPIRED",         "REVOKED",
                                           "UNUSABLE", "FIRST TO EXPIRE", "NOT GOOD"};
-    struct table t = {.columns = ARRAY_LEN(heading)};
+    struct table t = {.columns = ARRAY_LEN(heading), .first = first};
     size_t i;
     const json_t *source;
     for (i = 0; i < ARRAY_LEN(heading); i++)

@@ -15,7 +15,8 @@ int check_dns_begin(struct check_dns *dns, const struct check_options *o, struct
 {
     dns->given = o->doh != NULL || o->dns != NULL;
     if (o->doh != NULL) {
-        dns->resolver = (struct ech_resolver){.url = o->doh, .ca_file = o->doh_ca};
+        dns->doh = (struct doh_resolver){.url = o->doh, .ca = o->doh_ca};
+        dns->resolver.doh = &dns->doh;
         dns->fetcher = fetcher_new(loop, err);
         return dns->fetcher != NULL ? 0 : -1;
     }

@@ -14,6 +14,7 @@ struct loop;
 struct resolver;
 
 struct check_dns {
+    struct doh_resolver doh;
     struct ech_resolver resolver;
     struct fetcher *fetcher; /* by DNS over HTTPS; else NULL */
     struct resolver *own;    /* for --dns; else NULL */

@@ -67,6 +67,19 @@ int check_path_verify(const struct check_path_case *c, struct path_report *ret, 
     return rc;
 }
 
+/* A chain that would be accepted, if it were asked for what it is for. */
+static void put_purpose_hint(const struct check_path_case *asked, struct buf *out)
+{
+    struct check_path_case other = *asked;
+    struct path_report report;
+    struct err err;
+    other.purpose = asked->purpose == TRUST_SERVER ? TRUST_CLIENT : TRUST_SERVER;
+    const char *word = other.purpose == TRUST_CLIENT ? "client" : "server";
+    if (check_path_verify(&other, &report, &err) == 0 && report.accepted)
+        buf_printf(out, "as that of a %s it is accepted: --purpose %s\n", word, word);
+    path_report_free(&report);
+}
+
 static int verify_one(const struct options *o)
 {
     struct path_report report;
@@ -77,6 +90,8 @@ static int verify_one(const struct options *o)
         status = cmd_failed("%s", err.text);
     } else {
         (o->json ? check_path_json : check_path_text)(&out, &o->asked, &report);
+        if (!o->json && !report.accepted)
+            put_purpose_hint(&o->asked, &out);
         fwrite(out.data, 1, out.len, stdout);
         status = report.accepted ? CMD_OK : CMD_FAILED;
     }

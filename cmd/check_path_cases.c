@@ -152,7 +152,7 @@ static int run_case(struct run *run, const char *name, struct err *err)
 static void tell(struct run *run)
 {
     static const char *const heads[] = {"CATEGORY", "CASES", "RIGHT", "WRONG", "OPEN"};
-    struct table table = {.columns = ARRAY_LEN(heads)};
+    struct table table = {.columns = ARRAY_LEN(heads), .first = run->wrong.len == 0};
     for (size_t i = 0; i < table.columns; i++)
         table_add(&table, "%s", heads[i]);
     for (size_t i = 0; i < run->categories_len; i++) {

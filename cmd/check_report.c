@@ -4,9 +4,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/alert.h"
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hostname.h"
 #include "base/hostport.h"
 #include "base/str.h"
 #include "base/tls_version.h"
@@ -99,15 +101,33 @@ static void put_unexpected(struct buf *out, const struct check_findings *f)
     for (size_t i = 0; i < f->expect_len && f->seen.first->shook_hands; i++)
         if (!check_expect_holds(&f->expect[i], &f->seen, &found))
             buf_printf(out, "  EXPECTED     %s, found %s\n", f->expect[i].text, found.text);
+    if (f->below != NULL)
+        buf_printf(out, "  EXPECTED     grade %s, found %s, which is below %s\n", f->below,
+                   grade_text(f->grade->grade), f->below);
+    if (f->open)
+        buf_printf(out, "  EXPECTED     an answer to all questions, found that the time was over before\n");
 }
 
-static void put_heading(struct buf *out, const struct check_findings *f)
+/* An address is not sent as a name (RFC 6066, 3). */
+static void put_name_hint(struct buf *out, const struct check_subject *s, const struct server_probe_result *r)
+{
+    uint8_t ip[16];
+    if (r->alert != ALERT_UNRECOGNIZED_NAME)
+        return;
+    if (hostname_address(s->name, ip) > 0)
+        buf_printf(out, "; it goes by the name that a client asks for: give it with --name NAME");
+    else
+        buf_printf(out, "; it does not know the name '%s': --name NAME asks for another", s->name);
+}
+
+static void put_heading(struct buf *out, const struct check_subject *s, const struct check_findings *f)
 {
     const struct server_probe_result *r = f->seen.first;
     if (r->outcome == PROBE_GOOD)
-        buf_printf(out, ": good");
+        buf_printf(out, f->grade != NULL ? ": proven" : ": good"); /* how good it is, the grade says */
     else
         buf_printf(out, ": %s: %s", r->outcome == PROBE_UNPROVEN ? "NOT PROVEN" : "FAILED", r->text.text);
+    put_name_hint(out, s, r);
     if (f->grade != NULL)
         buf_printf(out, "; grade %s", grade_text(f->grade->grade));
 }
@@ -117,7 +137,7 @@ void check_report_text(struct buf *out, const struct check_subject *s, const str
     const struct server_probe_result *r = f->seen.first;
     char address[NET_ADDR_TEXT_MAX];
     str_host_port_put(out, s->host, s->port);
-    put_heading(out, f);
+    put_heading(out, s, f);
     buf_printf(out, "\n  asked        %s%s, for %s", s->protocol != NULL ? "STARTTLS in " : "TLS",
                s->protocol != NULL ? s->protocol : "", s->name);
     if (r->address.family != AF_UNSPEC)

@@ -25,7 +25,9 @@ struct check_findings {
     const struct grade_report *grade; /* NULL: there was no survey */
     const struct check_expect *expect;
     size_t expect_len;
-    bool coloured; /* text for a terminal */
+    const char *below; /* the worst grade that will do, where the one found does not; else NULL */
+    bool open;         /* a grade is asked for, and not all questions were answered that it could hang on */
+    bool coloured;     /* text for a terminal */
 };
 
 /* Append some lines for people. */

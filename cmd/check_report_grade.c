@@ -108,10 +108,10 @@ static void put_finding(struct buf *out, const struct grade_finding *f, bool col
     const struct grade_words *w = grade_rule_words(f->rule);
     enum table_colour colour = f->accepted ? TABLE_PLAIN : colours[(unsigned char)w->level[0]];
     const char *begin = coloured ? table_code(colour) : "", *end = coloured ? table_code(TABLE_PLAIN) : "";
-    buf_printf(out, "    %s%-5s%s%s", begin, f->accepted ? "known" : w->level, end, w->what);
+    buf_printf(out, "    %s%-5s%s %s", begin, f->accepted ? "known" : w->level, end, w->what);
     if (f->detail.text[0] != '\0')
         buf_printf(out, ": %s", f->detail.text);
-    buf_printf(out, "\n         %s (%s)\n", w->todo, w->word);
+    buf_printf(out, "\n          %s (%s)\n", w->todo, w->word);
 }
 
 static void put_grade(struct buf *out, const struct grade_report *g, bool coloured)

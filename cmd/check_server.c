@@ -94,13 +94,19 @@ static void end_progress(const struct checking *c)
         fprintf(stderr, "\r\033[K");
 }
 
-/* Is it as it was asked to be? */
-static bool is_as_expected(const struct server *s, const struct check_findings *f)
+/* What --fail-below says of it. */
+static void judge_grade(const struct check_options *o, struct check_findings *f)
 {
-    const struct check_options *o = &s->checking->options;
-    bool low = f->grade != NULL && f->grade->grade < o->below;
-    bool open = f->seen.facts != NULL && f->seen.facts->cut_short && !o->accepted[GRADE_INCOMPLETE];
-    if (f->seen.first->outcome != PROBE_GOOD || (o->fails_below && (low || open)))
+    if (!o->fails_below || f->grade == NULL)
+        return;
+    f->below = f->grade->grade < o->below ? grade_text(o->below) : NULL;
+    f->open = f->seen.facts->cut_short && !o->accepted[GRADE_INCOMPLETE];
+}
+
+/* Is it as it was asked to be? */
+static bool is_as_expected(const struct check_findings *f)
+{
+    if (f->seen.first->outcome != PROBE_GOOD || f->below != NULL || f->open)
         return false;
     if (f->seen.quic != NULL && f->seen.quic->shake.outcome != PROBE_GOOD)
         return false;
@@ -134,7 +140,8 @@ static void tell(const struct server *s)
                    grade);
         f.grade = grade;
     }
-    c->all_good = is_as_expected(s, &f) && c->all_good;
+    judge_grade(&c->options, &f);
+    c->all_good = is_as_expected(&f) && c->all_good;
     struct buf out = {0};
     (c->options.json ? check_report_json : check_report_text)(&out, &s->subject, &f);
     end_progress(c);

@@ -121,6 +121,8 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_ECH, s->file->ech.text);
     fill_from_file(s, SETTING_DOH, s->file->doh.text);
     fill_from_file(s, SETTING_DOH_CA, s->file->doh_ca.text);
+    fill_from_file(s, SETTING_DOH_PROXY, s->file->doh_proxy.text);
+    fill_from_file(s, SETTING_DOH_CONFIGS, s->file->doh_configs.text);
     return -1;
 }
 
@@ -236,8 +238,10 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .service_ca = s->value[SETTING_SERVICE_CA],
         .name = s->value[SETTING_NAME],
         .ech = s->value[SETTING_ECH],
-        .doh = s->value[SETTING_DOH],
-        .doh_ca = s->value[SETTING_DOH_CA],
+        .doh = {.url = s->value[SETTING_DOH],
+                .ca = s->value[SETTING_DOH_CA],
+                .proxy = s->value[SETTING_DOH_PROXY],
+                .configs = s->value[SETTING_DOH_CONFIGS]},
         .alpn = WIRE_ALPN,
         .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,
         .pq = connect_settings_pq(s),

@@ -11,10 +11,15 @@
 #include "config/config.h"
 #include "tunnel/client.h"
 
-/* Each has a flag (--door) and a variable (CARDEA_DOOR). */
+/* Each has a flag (--door) and a variable (CARDEA_DOOR). Those by which nobody on the way hears the name: */
+#define ECH_SETTINGS(ROW)                                                                 \
+    ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca"), ROW(DOH_PROXY, "doh-proxy"), \
+        ROW(DOH_CONFIGS, "doh-configs")
+
+/* ... for all who reach a door: */
 #define DOOR_SETTINGS(ROW)                                                                   \
     ROW(DOOR, "door"), ROW(CERT, "cert"), ROW(KEY, "key"), ROW(CA, "ca"), ROW(NAME, "name"), \
-        ROW(TRANSPORT, "transport"), ROW(PQ, "pq"), ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca")
+        ROW(TRANSPORT, "transport"), ROW(PQ, "pq"), ECH_SETTINGS(ROW)
 
 /* For those who ask for a target, too. */
 #define CONNECT_SETTINGS(ROW) DOOR_SETTINGS(ROW), ROW(SERVICE_CA, "service-ca")
@@ -30,6 +35,7 @@ enum connect_setting { CONNECT_SETTINGS(CONNECT_SETTING_NUMBER), SETTINGS };
     {                                                                                                \
         .name = (flag), .has_arg = required_argument, .val = CONNECT_OPTION_SETTING + SETTING_##NAME \
     }
+#define ECH_SETTING_FLAGS ECH_SETTINGS(CONNECT_SETTING_FLAG)
 #define DOOR_SETTING_FLAGS DOOR_SETTINGS(CONNECT_SETTING_FLAG)
 #define CONNECT_SETTING_FLAGS CONNECT_SETTINGS(CONNECT_SETTING_FLAG)
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/hostname.h"
 #include "base/str.h"
+#include "base/unit.h"
 #include "cmd/admin_client.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
@@ -24,6 +25,10 @@
 
 /* What stands in a zone file without quoting; no protocol that is registered has others. */
 #define ALPN_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/+,"
+
+/* What to do about a record that is published no more. */
+#define LEFT_WITH_WAY "its key is kept: put it back into 'ech.publish.names', or 'cardea ech withdraw' it"
+#define LEFT_WITHOUT_WAY "its key is kept: put 'ech.publish.dns' back, and then 'cardea ech withdraw' it"
 
 struct flags {
     const char *socket;
@@ -95,7 +100,7 @@ static void print_left(const json_t *ech)
     json_array_foreach(names, i, name)
     {
         table_add(&t, "%s", json_string_value(name));
-        table_add(&t, "its key is kept: put it back into 'ech.publish.names', or 'cardea ech withdraw' it");
+        table_add(&t, json_is_true(json_object_get(ech, "publishes")) ? LEFT_WITH_WAY : LEFT_WITHOUT_WAY);
     }
     table_end(&t, stdout);
 }
@@ -217,6 +222,15 @@ static int check_names(char *const *names, int n)
     return CMD_OK;
 }
 
+/* That resource of the door, of one name. */
+static void put_path(char *ret, size_t cap, const char *resource, const char *name)
+{
+    size_t len = strlen(name);
+    int dot = name[len - 1] == '.';
+    snprintf(ret, cap, "%s?name=%.*s", resource, (int)len - dot, name);
+    str_lower(ret, strlen(ret));
+}
+
 static int withdraw(const struct flags *f, char *const *names, int n)
 {
     char path[sizeof("/ech/withdraw?name=") + HOSTNAME_MAX];
@@ -225,16 +239,29 @@ static int withdraw(const struct flags *f, char *const *names, int n)
     if (check_names(names, n) != CMD_OK)
         return CMD_USAGE;
     for (int i = 0; i < n; i++) {
-        size_t len = strlen(names[i]);
-        int dot = names[i][len - 1] == '.';
-        snprintf(path, sizeof(path), "/ech/withdraw?name=%.*s", (int)len - dot, names[i]);
-        str_lower(path, strlen(path));
+        put_path(path, sizeof(path), "/ech/withdraw", names[i]);
         json_t *answer = order(f, path);
         if (answer == NULL)
             return CMD_FAILED;
         json_decref(answer);
     }
     return CMD_OK;
+}
+
+/* Does the running door have a route for the name? Clients come with it once there is a record. */
+static void warn_of_name(const struct flags *f, const char *name)
+{
+    char path[sizeof("/ech?name=") + HOSTNAME_MAX + 1];
+    json_t *answer = NULL;
+    struct err err;
+    put_path(path, sizeof(path), "/ech", name);
+    if (admin_ask(f->socket, "GET", path, ASK_NS, &answer, &err) == 200 &&
+        json_is_false(json_object_get(json_object_get(answer, "ech"), "routed")))
+        fprintf(stderr,
+                "cardea: warning: %s: no route of the door is for this name: clients that come by the record "
+                "will be turned away\n",
+                name);
+    json_decref(answer);
 }
 
 /* A record in the form of a zone file (RFC 9460, 2.1; RFC 9848). */
@@ -268,13 +295,26 @@ static int publish(const struct flags *f, char *const *names, int n)
     if ((json_int_t)f->ttl > keep)
         fprintf(stderr,
                 "cardea: warning: old keys open for %lld s (ech.keep), and a record may be kept for %llu: "
-                "give a --ttl "
-                "that is not longer, or raise 'keep'\n",
+                "give a --ttl that is not longer, or raise 'keep'\n",
                 (long long)keep, (unsigned long long)f->ttl);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        warn_of_name(f, names[i]);
         print_record(f, names[i], json_string_value(json_object_get(ech, "config")));
+    }
     json_decref(ech);
     return CMD_OK;
+}
+
+/* In whole seconds, as records have it. */
+static bool read_ttl(const char *text, uint64_t *ret)
+{
+    int64_t time;
+    if (str_u64(text, TTL_MAX, ret))
+        return true;
+    if (!unit_parse(text, unit_durations, &time) || time % NSEC_PER_SEC != 0 || time / NSEC_PER_SEC > TTL_MAX)
+        return false;
+    *ret = (uint64_t)(time / NSEC_PER_SEC);
+    return true;
 }
 
 int cmd_ech(int argc, char **argv)
@@ -296,8 +336,10 @@ int cmd_ech(int argc, char **argv)
             f.alpn = optarg;
         else if (c != 't')
             return cmd_usage("ech", c == 'h');
-        else if (!str_u64(optarg, TTL_MAX, &f.ttl))
-            return cmd_misused("ech", "--ttl: found '%s', expected seconds, at most %d", optarg, TTL_MAX);
+        else if (!read_ttl(optarg, &f.ttl))
+            return cmd_misused("ech",
+                               "--ttl: found '%s', expected a time such as 5m or 1h, or seconds; at most %d",
+                               optarg, TTL_MAX);
     }
     const char *form = optind < argc ? argv[optind] : "ls";
     if (strcmp(form, "publish") == 0)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "base/unit.h"
@@ -149,6 +150,23 @@ static int read_frames(struct capture_file *file, const struct options *o)
     return rc == 0 ? CMD_OK : cmd_failed("%s", err.text);
 }
 
+/* What the file is instead, where that can be seen. */
+static int refuse(const char *path, const struct err *why)
+{
+    static const char expected[] = "expected a capture (pcap or pcapng), as 'tcpdump -s 0 -w FILE' makes it";
+    struct stat st;
+    const char *dot = strrchr(path, '.');
+    bool is_file = strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    if (is_file && st.st_size == 0)
+        return cmd_failed("%s: is empty; %s", path, expected);
+    if (is_file && dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0))
+        return cmd_failed(
+            "%s: is no capture, but a configuration by its name: what it does with a connection tells "
+            "'cardea explain -c %s --sni NAME'",
+            path, path);
+    return is_file ? cmd_failed("%s; %s", why->text, expected) : cmd_failed("%s", why->text);
+}
+
 int explain_capture(int argc, char **argv)
 {
     struct options o = {.limits = {.flow = CAPTURE_FLOW_DEFAULT, .total = CAPTURE_TOTAL_DEFAULT}};
@@ -162,7 +180,7 @@ int explain_capture(int argc, char **argv)
                                           : "one FILE is expected");
     struct capture_file *file = capture_file_open(argv[optind], &err);
     if (file == NULL)
-        return cmd_failed("%s", err.text);
+        return refuse(argv[optind], &err);
     if (packet_knows_link(capture_file_link(file)))
         status = read_frames(file, &o);
     else

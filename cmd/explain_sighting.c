@@ -13,7 +13,8 @@
 #include "hello/names.h"
 #include "tls/digest.h"
 
-#define NAMES_SHOWN 6 /* of a list, to people; JSON has all */
+#define NAMES_SHOWN 6   /* of a list, to people; JSON has all */
+#define GROUPS_SHOWN 16 /* each is looked for among the key shares */
 #define TLS_1_3 0x0304
 
 /* What names a number, and leaves those without a name to `number`. */
@@ -119,14 +120,17 @@ static struct buf groups_text(const struct hello *h)
     char number[HELLO_NUMBER_MAX];
     struct cursor list = h->groups;
     struct buf b = {0};
+    size_t count = 0;
     bool shared = false;
     for (uint16_t v; cursor_u16(&list, &v);) {
-        if (hello_is_grease(v))
+        if (hello_is_grease(v) || count++ >= GROUPS_SHOWN)
             continue;
         bool share = explain_has_share(h, v);
         shared = shared || share;
         buf_printf(&b, "%s%s%s", b.len > 0 ? ", " : "", hello_group_name(v, number), share ? "*" : "");
     }
+    if (count > GROUPS_SHOWN)
+        buf_printf(&b, " and %zu more", count - GROUPS_SHOWN);
     if (shared)
         buf_printf(&b, "  (*: with a key share)");
     return b;

@@ -20,6 +20,7 @@
 #include "cmd/explain_told.h"
 #include "cmd/serve.h"
 #include "cmd/serve_check.h"
+#include "keeper/prospect.h"
 #include "session/foresee.h"
 #include "session/plan.h"
 #include "session/snapshot.h"
@@ -172,7 +173,7 @@ static int answer(const struct snapshot *snap, const struct snapshot_shared *sha
                                 .certificate = w->options->identity,
                                 .foresight = &f,
                                 .trials = json_array()};
-    foresee(snap, shared, &w->visitor.client, &f);
+    foresee(snap, shared, &w->visitor.client, prospect_lacks, &f);
     CHECK(foresee_routes(snap, &w->visitor.client, add_trial, &told, &told.as_http) == 0);
     if (w->options->json)
         explain_told_json(&told);

@@ -153,7 +153,7 @@ static void put_group(struct table *t, const struct group *g, const struct expla
 
 void explain_summary_text(struct explain_summary *s)
 {
-    struct table t = {.columns = 7 + s->woulds->count};
+    struct table t = {.columns = 7 + s->woulds->count, .first = true};
     sort(s);
     put_heading(&t, s->woulds);
     for (size_t i = 0; i < s->count; i++)

@@ -156,7 +156,9 @@ static bool same_door(const struct expose_config *a, const struct expose_config 
            str_same(a->key.text, b->key.text) && str_same(a->ca.text, b->ca.text) &&
            str_same(a->name.text, b->name.text) && str_same(a->ech.text, b->ech.text) &&
            str_same(a->doh.text, b->doh.text) && str_same(a->doh_ca.text, b->doh_ca.text) &&
-           a->transport == b->transport && a->pq == b->pq;
+           str_same(a->doh_proxy.text, b->doh_proxy.text) &&
+           str_same(a->doh_configs.text, b->doh_configs.text) && a->transport == b->transport &&
+           a->pq == b->pq;
 }
 
 static void reload(struct expose *e)
@@ -168,9 +170,10 @@ static void reload(struct expose *e)
         fprintf(stderr, "cardea: %s is read again: %zu service%s\n", e->options->path, services.n,
                 services.n == 1 ? "" : "s");
         if (!same_door(e->options->file, fresh.file))
-            fprintf(stderr,
-                    "cardea: door, cert, key, ca, name, ech, doh, doh_ca, transport and pq are taken at "
-                    "the start only: what has changed of them needs a restart\n");
+            fprintf(
+                stderr,
+                "cardea: door, cert, key, ca, name, ech, doh, doh_ca, doh_proxy, doh_configs, "
+                "transport and pq are taken at the start only: what has changed of them needs a restart\n");
     } else {
         fprintf(stderr, "cardea: what was offered goes on as it was\n");
     }

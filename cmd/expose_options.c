@@ -466,6 +466,8 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_ECH, f->ech.text);
     connect_settings_fill(&o->settings, SETTING_DOH, f->doh.text);
     connect_settings_fill(&o->settings, SETTING_DOH_CA, f->doh_ca.text);
+    connect_settings_fill(&o->settings, SETTING_DOH_PROXY, f->doh_proxy.text);
+    connect_settings_fill(&o->settings, SETTING_DOH_CONFIGS, f->doh_configs.text);
     o->state = o->state != NULL ? o->state : f->state.text;
     o->wrong = !read_services(o) || o->wrong;
     return o->wrong && !o->check ? CMD_FAILED : -1;

@@ -88,7 +88,10 @@ static int open_door(struct logging_in *l, struct err *err)
     if (make_folder(l->o->file, err) < 0 ||
         login_http_open(&l->http, s->value[SETTING_DOOR], s->value[SETTING_NAME], err) < 0)
         return -1;
-    l->http.pq = connect_settings_pq(s);
+    const struct client_settings client = connect_settings_client(s);
+    l->http.pq = client.pq;
+    l->http.ech = client.ech;
+    l->http.doh = client.doh;
     l->http.ca = ca == NULL || strcmp(ca, CONFIG_TRUST_SYSTEM) == 0 ? NULL : ca;
     return l->o->fingerprint != NULL ? meet(l, err) : 0;
 }

@@ -10,6 +10,7 @@
 #include "base/clean.h"
 #include "base/clock.h"
 #include "config/config.h"
+#include "ech/source.h"
 #include "http1/reply.h"
 #include "link/fd_link.h"
 #include "login/form.h"
@@ -55,6 +56,7 @@ int login_http_open(struct login_http *h, const char *door, const char *name, st
 
 void login_http_close(struct login_http *h)
 {
+    ech_source_unref(h->asked);
     loop_free(h->loop);
 }
 
@@ -160,22 +162,46 @@ static int exchange(struct asked *a, struct client_door *door, struct err *err)
     return status;
 }
 
-/* `request` is taken over. */
-static int ask(struct login_http *h, struct buf *request, bool unproven, struct buf *ret, struct err *err)
+static void on_notice(void *owner, enum client_notice what, const char *text)
 {
-    struct asked a = {
-        .loop = h->loop, .request = *request, .heard.max = ANSWER_MAX + REPLY_HEAD_MAX, .status = -1};
+    struct login_http *h = owner;
+    if (what != CLIENT_ECH || h->warned)
+        return;
+    h->warned = true;
+    fprintf(stderr, "cardea: warning: %s\n", text);
+}
+
+/* The DNS is asked by the first one only. */
+static struct client_door *open_door(struct login_http *h, bool unproven, struct err *err)
+{
     const struct client_settings settings = {.door = h->place,
                                              .cert = unproven ? NULL : h->cert,
                                              .key = unproven ? NULL : h->cert,
                                              .ca = h->ca != NULL ? h->ca : CONFIG_TRUST_SYSTEM,
                                              .name = h->name,
                                              .alpn = ALPN,
+                                             .ech = h->ech,
+                                             .doh = h->doh,
+                                             .asked = h->asked,
                                              .transport = TRANSPORT_TCP,
                                              .pq = h->pq,
                                              .unproven = unproven,
                                              .timeout = ASK_TIMEOUT};
     struct client_door *door = client_door_new(h->loop, &settings, err);
+    if (door == NULL)
+        return NULL;
+    if (h->asked == NULL)
+        h->asked = client_door_asked(door);
+    client_door_notices(door, on_notice, h);
+    return door;
+}
+
+/* `request` is taken over. */
+static int ask(struct login_http *h, struct buf *request, bool unproven, struct buf *ret, struct err *err)
+{
+    struct asked a = {
+        .loop = h->loop, .request = *request, .heard.max = ANSWER_MAX + REPLY_HEAD_MAX, .status = -1};
+    struct client_door *door = open_door(h, unproven, err);
     bool began = door != NULL && exchange(&a, door, err) == 0;
     client_door_free(door);
     buf_free(&a.request);

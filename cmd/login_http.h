@@ -8,10 +8,12 @@
 #include <jansson.h>
 
 #include "base/buf.h"
+#include "base/doh.h"
 #include "base/err.h"
 #include "base/hostport.h"
 #include "base/tls_group.h"
 
+struct ech_source;
 struct loop;
 
 struct login_http {
@@ -22,7 +24,11 @@ struct login_http {
     enum tls_pq pq;
     const char *ca;   /* a file; NULL: the system's. Borrowed */
     const char *cert; /* a file with our certificate and its key; NULL: none. Borrowed */
-    bool answered;    /* the last request had an answer, good or bad */
+    const char *ech;  /* how it is offered Encrypted ClientHello (tunnel/client.h). Borrowed, as is `doh` */
+    struct doh_resolver doh;
+    struct ech_source *asked; /* what that has told */
+    bool warned;              /* ... and the user has been told what came of it */
+    bool answered;            /* the last request had an answer, good or bad */
 };
 
 /* `door` is HOST or HOST:PORT, `name` what it has to prove to be, or NULL: its host. -1 with `err`. */

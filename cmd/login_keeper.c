@@ -22,6 +22,7 @@
 #include "base/clean.h"
 #include "base/clock.h"
 #include "cert/pem.h"
+#include "cmd/client_words.h"
 #include "cmd/connect_settings.h"
 #include "login/upkeep.h"
 #include "loop/loop.h"
@@ -35,6 +36,8 @@ struct login_keeper {
     struct login_keeper_owner owner;
     char *path;
     char user[KEEP_TEXT_MAX];
+    char *words[CLIENT_WORDS_MAX]; /* for the renewal: copies of what this process was told */
+    size_t words_len;
     struct upkeep upkeep;
     struct watch clock; /* of the day's time, which goes on while the machine sleeps */
     struct watch child; /* its pidfd */
@@ -143,8 +146,9 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr,
 
 static int spawn(struct login_keeper *k)
 {
-    char *const argv[] = {(char[]){"cardea"}, (char[]){"login"}, (char[]){"--renew"}, (char[]){"--if-due"},
-                          NULL};
+    char *argv[4 + CLIENT_WORDS_MAX + 1] = {(char[]){"cardea"}, (char[]){"login"}, (char[]){"--renew"},
+                                            (char[]){"--if-due"}};
+    memcpy(argv + 4, k->words, k->words_len * sizeof(k->words[0]));
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     posix_spawn_file_actions_init(&actions);
@@ -243,6 +247,15 @@ static bool is_login(const struct client_settings *s, const char *path)
     return s->cert != NULL && s->key != NULL && strcmp(s->cert, path) == 0 && strcmp(s->key, path) == 0;
 }
 
+/* The door, its name and its CA are kept with the login. */
+static void copy_words(struct login_keeper *k, const struct client_settings *settings)
+{
+    struct client_words w = {.n = 0};
+    client_words_put_secrecy(&w, settings);
+    for (; k->words_len < w.n; k->words_len++)
+        k->words[k->words_len] = str_dup(w.v[k->words_len]);
+}
+
 static int begin(struct login_keeper *k, const struct keep *kept, struct err *err)
 {
     upkeep_begin(&k->upkeep, kept);
@@ -279,6 +292,7 @@ int login_keeper_new(struct login_keeper **ret, struct loop *loop, const struct 
                                .child.fd = -1,
                                .said = -1};
     timer_init(&k->patience, on_late);
+    copy_words(k, settings);
     if (begin(k, &kept, err) != 0) {
         login_keeper_free(k);
         return -1;
@@ -296,6 +310,8 @@ void login_keeper_free(struct login_keeper *k)
     loop_close(k->loop, &k->clock);
     if (k->said >= 0)
         close(k->said);
+    for (size_t i = 0; i < k->words_len; i++)
+        free(k->words[i]);
     free(k->path);
     free(k);
 }

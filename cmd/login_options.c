@@ -37,6 +37,7 @@ static const struct option options[] = {
     {"ca", required_argument, NULL, CONNECT_OPTION_SETTING + SETTING_CA},
     {"name", required_argument, NULL, CONNECT_OPTION_SETTING + SETTING_NAME},
     {"pq", required_argument, NULL, CONNECT_OPTION_SETTING + SETTING_PQ},
+    ECH_SETTING_FLAGS,
     {"json", no_argument, NULL, OPTION_JSON},
     {"help", no_argument, NULL, 'h'},
     {0},

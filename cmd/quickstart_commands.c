@@ -281,7 +281,11 @@ static void put_account(struct buf *b, const struct quickstart_place *place)
     put_self(b);
     buf_printf(b, " ca user add alice --group " QUICKSTART_GROUP " --dir ");
     put_file(b, place, QUICKSTART_CA);
-    buf_append(b, "\n", 1);
+    buf_printf(b, "\nWith the CODE that it shows, alice sets a password and logs in:\n");
+    put_self(b);
+    buf_printf(b, " login --ca ");
+    put_file(b, place, "ca.pem");
+    buf_printf(b, " --register CODE alice@" QUICKSTART_CA_NAME ":%u\n", place->port);
 }
 
 static void put_ca(struct buf *b, const struct quickstart_place *place)

@@ -156,13 +156,39 @@ static void give_up(struct backend_advice *b, const char *before, const char *wh
     err_set(&b->note, "%s%s", before, why);
 }
 
+/* Can its backends be asked for pages? Clients that begin in another protocol than TLS want no web server. */
+static bool has_pages(const struct config *c, const struct config_route *route)
+{
+    if (route->first_bytes.n > 0) /* 'http' goes with other actions */
+        return false;
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct config_listener *listener = &c->listeners.v[i];
+        const char *speaks = listener->speaks.text;
+        if (config_route_names(route, listener->name.text) &&
+            (strcmp(speaks, CONFIG_SPEAKS_TLS) == 0 || strcmp(speaks, CONFIG_SPEAKS_PLAIN) == 0))
+            return true;
+    }
+    return route->listeners.n == 0; /* what comes by STARTTLS is led to routes that name its listener */
+}
+
+/* What works may still lead elsewhere, which nothing but pages could tell. */
+static void say_no_pages(struct backend_advice *b, enum backend_mode now)
+{
+    b->best = now;
+    err_set(&b->note,
+            "its clients do not begin with TLS, so it is no web server: there are no pages to compare, "
+            "and nothing else is recommended");
+}
+
 /* Does a stronger mode lead to the same site? */
 static void compare(struct recommend_looker *l, const struct recommend_attempt *a, const struct page_way *way,
                     enum backend_mode now, struct backend_advice *b)
 {
     const struct page_walk_result *p = &b->pages;
     struct err err;
-    if (walk(l, a, way, l->options->pages, b, &err) != 0) {
+    if (!has_pages(l->tools.config, a->route)) {
+        say_no_pages(b, now);
+    } else if (walk(l, a, way, l->options->pages, b, &err) != 0) {
         give_up(b, "", err.text);
     } else if (p->unanswered) {
         give_up(b, NO_PAGE, p->why.text);
@@ -210,7 +236,8 @@ static void look_at_root(struct recommend_looker *l, const struct recommend_atte
     else if (b->pages.unanswered)
         give_up(b, NO_PAGE, b->pages.why.text);
     else
-        err_set(&b->note, "it speaks no TLS");
+        err_set(&b->note, "it speaks no TLS%s",
+                l->options->port == 0 ? ", here or at port 443; --port says where else to look" : "");
     b->walked = false;
 }
 
@@ -220,6 +247,10 @@ static void look_at_plain(struct recommend_looker *l, const struct choices *c, s
     struct page_way way;
     if (r->route->hand_on.proxy != CONFIG_SEND_PROXY_NONE) {
         give_up(b, "", "it expects a PROXY header ('hand_on.proxy'), so its pages cannot be asked for");
+        return;
+    }
+    if (!has_pages(l->tools.config, r->route)) {
+        say_no_pages(b, r->now);
         return;
     }
     put_way(&way, "http", l->site != NULL ? l->site : a->at->host, a->at->host, a->at->port);

@@ -183,11 +183,14 @@ size_t report_clients(struct tally_row *const *rows, size_t n)
 
 /* ---- the line ---- */
 
-static bool is_of_routes(const struct report *r, struct str route)
+static bool is_of_routes(struct report *r, struct str route)
 {
     bool is = r->routes_len == 0;
-    for (size_t i = 0; i < r->routes_len && route.p != NULL; i++)
-        is = is || str_is(route, r->routes[i]);
+    for (size_t i = 0; i < r->routes_len && route.p != NULL; i++) {
+        bool same = str_is(route, r->routes[i]);
+        r->route_lines[i] += same;
+        is = is || same;
+    }
     return is;
 }
 

@@ -28,9 +28,10 @@ struct report {
     size_t answers;
     const char *routes[REPORT_ROUTES_MAX]; /* only these; none: all */
     size_t routes_len;
-    uint8_t prefix4, prefix6; /* of networks that addresses are put together by */
-    bool passed;              /* judge those too that the door passes through */
-    uint64_t connections;     /* that were judged */
+    uint64_t route_lines[REPORT_ROUTES_MAX]; /* of each of them, whether judged or not */
+    uint8_t prefix4, prefix6;                /* of networks that addresses are put together by */
+    bool passed;                             /* judge those too that the door passes through */
+    uint64_t connections;                    /* that were judged */
     /* Not judged: */
     uint64_t unshaken; /* no handshake was completed */
     uint64_t through;  /* TLS was passed through: others decide what is spoken */

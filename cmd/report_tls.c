@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -326,6 +327,40 @@ static int read_paths(struct work *w, char *const *paths, size_t n)
     return CMD_OK;
 }
 
+/* Is each route that is asked for one of the configuration's? */
+static int check_routes(const struct work *w, const struct config *c)
+{
+    const struct report *r = &w->report;
+    const char **names = calloc(c->routes.n + 1, sizeof(*names));
+    char hint[STR_HINT_MAX];
+    int status = CMD_OK;
+    CHECK(names != NULL);
+    for (size_t i = 0; i < c->routes.n; i++)
+        names[i] = c->routes.v[i].name.text;
+    for (size_t i = 0; i < r->routes_len && status == CMD_OK; i++) {
+        size_t at = 0;
+        while (at < c->routes.n && strcmp(names[at], r->routes[i]) != 0)
+            at++;
+        if (at == c->routes.n)
+            status = cmd_failed("%s: no route is called '%s'%s", w->options.config, r->routes[i],
+                                str_hint(r->routes[i], names, hint));
+    }
+    free(names);
+    return status;
+}
+
+/* A route without a line may be a name that is none, of which nothing can be said. */
+static int check_lines(const struct work *w)
+{
+    const struct report *r = &w->report;
+    int status = CMD_OK;
+    for (size_t i = 0; i < r->routes_len; i++)
+        if (r->route_lines[i] == 0)
+            status = cmd_failed("no line of route '%s'%s%s", r->routes[i], *w->from == '\0' ? "" : " since ",
+                                w->from);
+    return status;
+}
+
 /* The audit file that the configuration names, and what it was rotated to. */
 static int read_configured(struct work *w)
 {
@@ -336,6 +371,8 @@ static int read_configured(struct work *w)
     int status = CMD_FAILED;
     if (c == NULL)
         fputs(buf_text(&errors), stderr);
+    else if (check_routes(w, c) != CMD_OK)
+        status = CMD_FAILED;
     else if (strcmp(c->audit.file.text, "-") == 0)
         cmd_failed("%s: the door writes its audit log to standard output: give it as a file, or - to read it "
                    "from standard input",
@@ -365,6 +402,8 @@ static int work(struct work *w, char **paths, int n)
                  : n > 0                   ? read_paths(w, paths, (size_t)n)
                                            : read_paths(w, input, 1);
     audit_log_end(&w->log);
+    if (status == CMD_OK)
+        status = check_lines(w);
     if (status == CMD_OK)
         (w->options.json ? tell_json : tell_text)(w);
     for (size_t i = 0; i < r->answers; i++)

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "keeper/candidates.h"
 #include "keeper/permit.h"
+#include "keeper/swaps.h"
 #include "route/route.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
@@ -189,6 +190,7 @@ struct snapshot *check_build(const char *path, const struct door_bindings *bindi
         return NULL;
     }
     shared->staging = staging_kept(config);
+    shared->aside = swaps_kept(config_state_folder(config));
     bool good = !files || has_files(config, errors);
     struct snapshot *snap = snapshot_build(config, shared, errors);
     if (good)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
@@ -92,13 +93,38 @@ static void answer(struct asked *a, size_t swapped, size_t left, const struct er
     free(a);
 }
 
+/* Nothing is meant: what could be. `kept`: what the keeper says of those that are obtained, or empty. */
+static void answer_unmeant(struct asked *a, const struct err *kept)
+{
+    const struct snapshot *snap = door_snapshot(a->swaps->door);
+    const struct swaps_order order = {a->name, a->ca};
+    struct buf choice = {0};
+    struct err why;
+    bool any = swaps_choice(a->swaps->swaps, snap->pairs, snap->config->certificates.n, &order, &choice);
+    const char *known = any ? buf_text(&choice) : NULL, *also = kept->text;
+    if (!any && *also != '\0')
+        err_set(&why, "%s", also);
+    else if (!any)
+        err_set(&why, "no certificate has a backup: 'backup' beside 'certificate', or in 'acme'");
+    else if (a->ca != NULL)
+        err_set(&why, "no certificate in a file with a backup is from a CA '%s'; those are from %s%s%s",
+                a->ca, known, *also == '\0' ? "" : "; ", also);
+    else
+        err_set(&why, "no certificate in a file with a backup is for '%s'; those are for %s%s%s",
+                a->name != NULL ? a->name : "", known, *also == '\0' ? "" : "; ", also);
+    answer(a, 0, 0, &why);
+    buf_free(&choice);
+}
+
 /* What the keeper cannot swap counts only where no file was meant. */
 static void on_kept_swapped(void *arg, size_t swapped, size_t left, const struct err *err)
 {
     struct asked *a = arg;
     size_t all = a->files.swapped + swapped;
-    if (a->files.swapped + a->files.left == 0 || err == NULL)
-        answer(a, all, a->files.left + left, err);
+    if (a->files.swapped + a->files.left == 0 && err != NULL)
+        answer_unmeant(a, err);
+    else if (err == NULL)
+        answer(a, all, a->files.left + left, NULL);
     else if (a->files.swapped == 0 && a->name != NULL) {
         struct err why;
         err_set(&why, "%s: %s", a->name, a->files.why.text);
@@ -184,7 +210,9 @@ const struct swaps *serve_swaps_told(const struct serve_swaps *s)
 
 void serve_swaps_start(struct serve_swaps *s, struct door *door, struct keeper *keeper)
 {
+    const struct snapshot *snap = door_snapshot(door);
     s->door = door;
     s->keeper = keeper;
+    swaps_tell_kept(s->swaps, snap->pairs, snap->config->certificates.n, notice, s);
     on_look(&s->look);
 }

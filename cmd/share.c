@@ -20,6 +20,7 @@
 #include "base/unit.h"
 #include "cert/pem.h"
 #include "cert/pkcs11.h"
+#include "cmd/client_words.h"
 #include "cmd/connect_settings.h"
 #include "net/socket.h"
 
@@ -72,7 +73,8 @@ int share_settings_make(struct share_settings *ret, const struct client_settings
     *ret = (struct share_settings){.client = *client, .idle = idle};
     ret->client.cert = ret->cert = absolute(client->cert);
     ret->client.key = ret->key = absolute(client->key);
-    ret->client.doh_ca = ret->doh_ca = absolute(client->doh_ca);
+    ret->client.doh.ca = ret->doh_ca = absolute(client->doh.ca);
+    ret->client.doh.configs = ret->doh_configs = absolute(client->doh.configs);
     ret->client.ech = ret->ech = absolute_ech(client->ech);
     ret->ca = system_ca ? NULL : absolute(client->ca);
     ret->client.ca = system_ca ? client->ca : ret->ca;
@@ -86,6 +88,7 @@ void share_settings_free(struct share_settings *s)
     free(s->ca);
     free(s->ech);
     free(s->doh_ca);
+    free(s->doh_configs);
 }
 
 /* The carrier has read the files some time ago; meanwhile they may have been opened to others, or taken away.
@@ -121,35 +124,25 @@ int share_listen(const struct share_settings *s, struct err *err)
 
 /* ---- starting ---- */
 
-static void put_option(char **argv, size_t *n, const char *flag, const char *value)
-{
-    if (value == NULL)
-        return;
-    argv[(*n)++] = (char *)(uintptr_t)flag;
-    argv[(*n)++] = (char *)(uintptr_t)value;
-}
-
 /* In the new process: of what we have it gets the socket and nothing else. */
 _Noreturn static void become(const struct share_settings *s, int listener)
 {
     char idle[32];
-    char *argv[30] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
-    size_t n = 2;
+    char *argv[2 + CLIENT_WORDS_MAX + 1] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
+    struct client_words w = {.n = 0};
     sigset_t none;
     int null = open("/dev/null", O_RDWR);
     snprintf(idle, sizeof(idle), "%lldms", (long long)(s->idle / NSEC_PER_MSEC));
-    put_option(argv, &n, "--listen-fd", "3");
-    put_option(argv, &n, "--door", s->client.door);
-    put_option(argv, &n, "--name", s->client.name);
-    put_option(argv, &n, "--cert", s->client.cert);
-    put_option(argv, &n, "--key", s->client.key);
-    put_option(argv, &n, "--ca", s->client.ca);
-    put_option(argv, &n, "--ech", s->client.ech);
-    put_option(argv, &n, "--doh", s->client.doh);
-    put_option(argv, &n, "--doh-ca", s->client.doh_ca);
-    put_option(argv, &n, "--transport", transport_word(s->client.transport));
-    put_option(argv, &n, "--pq", tls_pq_word(s->client.pq));
-    put_option(argv, &n, "--idle", idle);
+    client_words_put(&w, "--listen-fd", "3");
+    client_words_put(&w, "--door", s->client.door);
+    client_words_put(&w, "--name", s->client.name);
+    client_words_put(&w, "--cert", s->client.cert);
+    client_words_put(&w, "--key", s->client.key);
+    client_words_put(&w, "--ca", s->client.ca);
+    client_words_put(&w, "--transport", transport_word(s->client.transport));
+    client_words_put_secrecy(&w, &s->client);
+    client_words_put(&w, "--idle", idle);
+    memcpy(argv + 2, w.v, w.n * sizeof(w.v[0]));
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGHUP, SIG_DFL);

@@ -13,9 +13,9 @@
 #define SHARE_IDLE_NS INT64_C(600000000000) /* how long an unused one stays, where nobody says */
 
 struct share_settings {
-    struct client_settings client;        /* with absolute paths */
-    char *cert, *key, *ca, *ech, *doh_ca; /* those that were made absolute */
-    char path[SHARE_PATH_MAX];            /* of the socket */
+    struct client_settings client;                      /* with absolute paths */
+    char *cert, *key, *ca, *ech, *doh_ca, *doh_configs; /* those that were made absolute */
+    char path[SHARE_PATH_MAX];                          /* of the socket */
     int64_t idle;
 };
 

@@ -25,6 +25,7 @@ static const struct option options[] = {
 static bool is_file(enum connect_setting which, const char *value)
 {
     return which == SETTING_CERT || which == SETTING_KEY || which == SETTING_DOH_CA ||
+           which == SETTING_DOH_CONFIGS ||
            ((which == SETTING_CA || which == SETTING_SERVICE_CA) && strcmp(value, CONFIG_TRUST_SYSTEM) != 0);
 }
 

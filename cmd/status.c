@@ -222,7 +222,7 @@ static void show_offers(const json_t *status, bool asked_for)
 {
     static const char *const heading[] = {"OFFER", "KIND", "PORT",  "STATE", "AGENT", "FROM", "OVER",
                                           "SINCE", "OPEN", "TOTAL", "IN",    "OUT",   NULL};
-    struct table t = {.columns = 12};
+    struct table t = {.columns = 12, .first = asked_for};
     size_t i;
     json_t *offer;
     add_heading(&t, heading);
@@ -232,6 +232,18 @@ static void show_offers(const json_t *status, bool asked_for)
     table_end(&t, stdout);
     if (json_object_get(status, "offers_total") != NULL)
         printf("%lld offers in all\n", count_of(status, "offers_total"));
+}
+
+/* Its name, and that it is a backup which is served. */
+static void add_certificate(struct table *t, const json_t *certificate)
+{
+    const char *first = json_string_value(json_object_get(certificate, "instead_of"));
+    const char *swapped = json_string_value(json_object_get(certificate, "swapped"));
+    if (first == NULL)
+        table_add(t, "%s", table_text(certificate, "name"));
+    else
+        table_add(t, "%s (instead of %s%s%s)", table_text(certificate, "name"), first,
+                  swapped != NULL ? ", swapped: " : "", swapped != NULL ? swapped : "");
 }
 
 static void show_certificates(const json_t *status)
@@ -245,7 +257,7 @@ static void show_certificates(const json_t *status)
     {
         struct buf names = {0};
         put_list(&names, certificate, "names", "");
-        table_add(&t, "%s", table_text(certificate, "name"));
+        add_certificate(&t, certificate);
         table_add(&t, "%.10s%s", table_text(certificate, "not_after"),
                   json_is_true(json_object_get(certificate, "expired")) ? " EXPIRED" : "");
         table_add(&t, "%s", names.len > 0 ? buf_text(&names) : "-");

@@ -102,7 +102,7 @@ void table_end(struct table *t, FILE *out)
     size_t *widths = widths_of(t);
     for (size_t i = 0; t->count > t->columns && i < t->count; i++) {
         size_t column = i % t->columns;
-        if (i == 0)
+        if (i == 0 && !t->first)
             fputc('\n', out);
         print_cell(t, i, widths[column], coloured, out);
         if (column + 1 == t->columns)

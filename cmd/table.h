@@ -12,6 +12,7 @@ enum table_colour { TABLE_PLAIN, TABLE_GREEN, TABLE_YELLOW, TABLE_RED };
 
 struct table {
     size_t columns;
+    bool first;   /* nothing stands before it */
     size_t count; /* cells so far */
     char **cell;
     enum table_colour *colour; /* of each; NULL: none has any */
@@ -39,7 +40,8 @@ const char *table_duration(double seconds, char text[TABLE_DURATION_MAX]);
 /* What a cell says of a text in a JSON object: "-" where there is none, or an empty one. */
 const char *table_text(const json_t *object, const char *key);
 
-/* Print what was added when there is more than a heading, with an empty line before, and free it. */
+/* Print what was added when there is more than a heading, with an empty line before unless it is the first,
+ * and free it. */
 void table_end(struct table *t, FILE *out);
 
 #endif

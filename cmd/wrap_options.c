@@ -51,6 +51,8 @@ static const struct {
     {"ech", ONE, CLIENT, offsetof(struct wrap_options, ech)},
     {"doh", ONE, CLIENT, offsetof(struct wrap_options, doh)},
     {"doh-ca", ONE, CLIENT, offsetof(struct wrap_options, doh_ca)},
+    {"doh-proxy", ONE, CLIENT, offsetof(struct wrap_options, doh_proxy)},
+    {"doh-configs", ONE, CLIENT, offsetof(struct wrap_options, doh_configs)},
 };
 
 static int keep(size_t row, char *value, struct wrap_options *o)
@@ -417,13 +419,17 @@ static void put_protocol(struct writing *w, const struct wrap_options *o)
 
 static void put_resolver(struct writing *w, const struct wrap_options *o)
 {
-    if (o->doh == NULL && o->doh_ca == NULL)
+    if (o->doh == NULL && o->doh_ca == NULL && o->doh_proxy == NULL && o->doh_configs == NULL)
         return;
     put(w, "doh", "doh:");
     if (o->doh != NULL)
         put_value(w, "doh", "  url: ", o->doh);
     if (o->doh_ca != NULL)
         put_path(w, "doh-ca", "  ca: ", o->doh_ca);
+    if (o->doh_proxy != NULL)
+        put_value(w, "doh-proxy", "  proxy: ", o->doh_proxy);
+    if (o->doh_configs != NULL)
+        put_path(w, "doh-configs", "  configs: ", o->doh_configs);
 }
 
 /* A door that is printed has what any door has. */

@@ -30,6 +30,8 @@ struct wrap_options {
     const char *ech;         /* client: what to offer of Encrypted ClientHello */
     const char *doh;         /* ... and who tells the configs for it, and who may vouch for him */
     const char *doh_ca;
+    const char *doh_proxy; /* ... and through whom he is asked, sealed with which keys */
+    const char *doh_configs;
     const char *clients;  /* server: who may vouch for clients */
     bool optional;        /* ... who may as well show nothing */
     const char *starttls; /* a protocol, or with a '/' or '.' in it a file */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /ech: the public name, the ECHConfigList that is offered, the keys that open, and the records that are
- * published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. POST
+ * published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. With
+ * ?name=NAME also whether some route is for that name ("routed"). POST
  * /ech/publish: push all records now; {"hurried":N} is the figure that GET /ech tells once that is over. POST
  * /ech/withdraw?name=NAME: take a record out of the DNS:
  * {"withdrawn":NAME}. Status 409 with {"error":...} where that cannot be. */
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "base/hostname.h"
 #include "session/door.h"
+#include "session/routing.h"
 #include "session/snapshot.h"
 
 /* 0 and INT64_MAX, which stand for no time, become null. */
@@ -71,6 +73,13 @@ static bool put_left(struct buf *b, const struct ech_records *known, const struc
     return ok && buf_append(b, "]", 1);
 }
 
+/* Of one name, where that was asked for. */
+static bool put_routed(struct buf *b, const struct snapshot *snap, const char *name)
+{
+    return *name == '\0' ||
+           buf_printf(b, ",\"routed\":%s", routing_of_name(snap, name) != ROUTE_NONE ? "true" : "false");
+}
+
 static bool put_ring(struct buf *b, const struct config_ech *config, const struct ech_ring *ring,
                      const struct ech_publisher *publisher)
 {
@@ -79,7 +88,7 @@ static bool put_ring(struct buf *b, const struct config_ech *config, const struc
            buf_printf(b, ",\"keep\":%lld,\"config\":\"", (long long)(config->keep / NSEC_PER_SEC)) &&
            base64_put(b, list.p, cursor_left(&list)) && buf_printf(b, "\",") && put_keys(b, ring) &&
            put_records(b, publisher) && put_left(b, ech_ring_records(ring), publisher) &&
-           buf_append(b, "}", 1);
+           buf_printf(b, ",\"publishes\":%s", ech_publisher_is_set(publisher) ? "true" : "false");
 }
 
 void admin_ech(struct exchange *e, const struct request *request)
@@ -87,10 +96,13 @@ void admin_ech(struct exchange *e, const struct request *request)
     const struct admin *a = exchange_arg(e);
     const struct snapshot *snap = door_snapshot(a->door);
     struct buf body = {0};
-    (void)request;
+    char name[HOSTNAME_MAX + 1];
+    if (!request_value(request, "name", name, sizeof(name)))
+        name[0] = '\0';
     bool ok = buf_printf(&body, "{\"ech\":") &&
               (snap->ech == NULL ? buf_printf(&body, "null")
-                                 : put_ring(&body, snap->config->ech, snap->ech, door_publisher(a->door))) &&
+                                 : put_ring(&body, snap->config->ech, snap->ech, door_publisher(a->door)) &&
+                                       put_routed(&body, snap, name) && buf_append(&body, "}", 1)) &&
               buf_printf(&body, "}\n");
     admin_answer(e, ok, TYPE_JSON, &body);
 }
@@ -103,8 +115,9 @@ void admin_ech_publish(struct exchange *e, const struct request *request)
     struct err err;
     (void)request;
     if (!ech_publisher_hurry(p)) {
-        err_set(&err,
-                "the configuration has no section 'ech.publish': give names, and their records are printed");
+        err_set(&err, "%s: give names, and their records are printed",
+                ech_publisher_is_set(p) ? "'ech.publish' has no 'names'"
+                                        : "the configuration has no section 'ech.publish'");
         admin_refuse(e, &err);
         return;
     }

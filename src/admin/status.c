@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cert/cert.h"
+#include "keeper/swaps.h"
 #include "session/snapshot.h"
 #include "session/standby.h"
 
@@ -101,7 +102,16 @@ static bool put_listeners(struct buf *b, const struct config_listeners *listener
     return ok && buf_append(b, "]", 1);
 }
 
-static bool put_certificates(struct buf *b, const struct snapshot *snap)
+/* Of a backup that is served: for whom, and by what swap, if any. */
+static bool put_instead_of(struct buf *b, const struct admin *a, const struct standby_pair *pair)
+{
+    enum life_swap why = a->swaps == NULL ? LIFE_NOT_SWAPPED : swaps_state_of(a->swaps, pair).why;
+    return buf_append(b, ",", 1) && put_text(b, "instead_of", pair->side[STANDBY_FIRST]->label) &&
+           buf_append(b, ",", 1) &&
+           put_text(b, "swapped", why == LIFE_NOT_SWAPPED ? NULL : life_swap_word(why));
+}
+
+static bool put_certificates(struct buf *b, const struct admin *a, const struct snapshot *snap)
 {
     char when[CLOCK_TEXT_MAX];
     bool ok = buf_printf(b, ",\n\"certificates\":["), first = true;
@@ -110,14 +120,15 @@ static bool put_certificates(struct buf *b, const struct snapshot *snap)
         if (cert == NULL)
             continue;
         int64_t end = MIN(cert->not_after, INT64_MAX / NSEC_PER_SEC); /* some end in 9999 */
-        ok = buf_printf(b, "%s{", first ? "" : ",") &&
-             put_text(b, "name", snap->pairs[i].side[STANDBY_FIRST]->label) &&
+        ok = buf_printf(b, "%s{", first ? "" : ",") && put_text(b, "name", cert->label) &&
              buf_printf(b, ",\"not_after\":\"%s\",\"expired\":%s,\"names\":[",
                         clock_format(end * NSEC_PER_SEC, when),
                         cert->not_after < time(NULL) ? "true" : "false");
         for (size_t k = 0; k < cert->names_len && k < TEXTS_SHOWN && ok; k++)
             ok = buf_append(b, ",", k > 0) && admin_json_text(b, cert->names[k]);
-        ok = ok && buf_append(b, "]}", 2);
+        ok = ok && buf_append(b, "]", 1) &&
+             (cert != snap->pairs[i].side[STANDBY_BACKUP] || put_instead_of(b, a, &snap->pairs[i])) &&
+             buf_append(b, "}", 1);
         first = false;
     }
     return ok && buf_append(b, "]", 1);
@@ -138,7 +149,7 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
               buf_append(&body, ",", 1) && put_text(&body, "config", snap->config->file) &&
               put_seconds(&body, "uptime", door_uptime(a->door)) &&
               buf_printf(&body, ",\"connections\":%zu", door_connections(a->door)) &&
-              put_listeners(&body, &snap->config->listeners) && put_certificates(&body, snap) &&
+              put_listeners(&body, &snap->config->listeners) && put_certificates(&body, a, snap) &&
               put_routes(&body, a->door) && buf_printf(&body, ",\n\"unrouted\":") &&
               counters_json(&body, &unrouted) && offers_json(&body, offers, count) &&
               buf_append(&body, "}\n", 2);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/tell.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -411,6 +412,36 @@ static void warn_of_policy(struct telling *t, bool hints)
     tell_idle_rows(t);
 }
 
+/* Only what is alphanumeric of a protocol's name, in lower case. */
+static void squeeze(const char *name, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (const char *p = name; *p != '\0' && n < size - 1; p++)
+        if (isalnum((unsigned char)*p))
+            ret[n++] = (char)tolower((unsigned char)*p);
+    ret[n] = '\0';
+}
+
+/* Names of protocols are compared byte by byte (RFC 7301, 3.2), and some are often written otherwise. */
+static void warn_of_protocols(struct telling *t, const struct config_texts *alpn)
+{
+    static const struct {
+        const char *squeezed, *meant;
+    } known[] = {{"http10", "http/1.0"}, {"http11", "http/1.1"}, {"http2", "h2"}, {"http20", "h2"},
+                 {"h2", "h2"},           {"http3", "h3"},        {"h3", "h3"},    {"acmetls1", "acme-tls/1"},
+                 {"cardea1", "cardea/1"}};
+    for (size_t i = 0; i < alpn->n; i++) {
+        const char *name = alpn->v[i].text;
+        char is[16];
+        squeeze(name, is, sizeof(is));
+        for (size_t k = 0; k < ARRAY_LEN(known); k++)
+            if (strcmp(is, known[k].squeezed) == 0 && strcmp(name, known[k].meant) != 0 &&
+                strchr(name, '*') == NULL)
+                tell_warn(t, alpn->v[i].at, "no protocol is called '%s'; did you mean '%s'?", name,
+                          known[k].meant);
+    }
+}
+
 bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
 {
     struct telling t = {.out = b, .snap = snap, .ok = true};
@@ -420,6 +451,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
     warn_of_public_name(&t);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         warn_of_names(&t, &snap->routes[i]);
+        warn_of_protocols(&t, &snap->routes[i].config->alpn);
         warn_of_anyone(&t, snap->routes[i].config);
         warn_of_programs(&t, snap->routes[i].config);
         warn_of_forging(&t, snap->routes[i].config);

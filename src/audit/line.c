@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/hex.h"
+#include "base/utf8.h"
 
 #define DEPTH_MAX 8 /* of what is passed over */
 
@@ -261,6 +262,7 @@ void audit_line_text(struct str value, char *ret, size_t cap)
     struct buf quoted = {0};
     if (value.len == 0 || memchr(value.p, '\\', value.len) == NULL) {
         str_copy(ret, cap, value.p, value.len);
+        utf8_mend(ret);
         return;
     }
     CHECK(buf_append(&quoted, "\"", 1) && buf_append(&quoted, value.p, value.len) &&
@@ -269,6 +271,7 @@ void audit_line_text(struct str value, char *ret, size_t cap)
     const char *resolved = json_string_value(text);
     str_copy(ret, cap, resolved == NULL ? value.p : resolved,
              resolved == NULL ? value.len : strlen(resolved));
+    utf8_mend(ret);
     json_decref(text);
     buf_free(&quoted);
 }

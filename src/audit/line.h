@@ -41,8 +41,8 @@ struct audit_line {
  */
 const char *audit_line_read(const char *text, size_t len, struct audit_line *ret);
 
-/* A text with its escapes resolved, NUL-terminated and cut to `cap` (>= 1) bytes; what is no UTF-8 or no
- * escape stays as it stands. */
+/* A text with its escapes resolved, NUL-terminated and cut to `cap` (>= 1) bytes; what is no escape stays as
+ * it stands, and each byte that is no UTF-8, or was when it was whole, becomes '?'. */
 void audit_line_text(struct str value, char *ret, size_t cap);
 
 #endif

@@ -30,7 +30,7 @@ struct audit_record {
     const char *peer;
     struct str starttls; /* the protocol that was spoken in the clear before TLS */
     struct str sni;
-    const char *ech;      /* what became of an encrypted ClientHello: "accepted", "refused" */
+    const char *ech;      /* what became of an encrypted ClientHello: ech_result_word() */
     struct str outer_sni; /* accepted: the name in the clear */
     struct str alpn;
     const char *route;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/check.h"
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 bool base64_read(const char *text, uint8_t *ret, size_t len)
@@ -24,6 +26,28 @@ bool base64_read(const char *text, uint8_t *ret, size_t len)
         }
     }
     return bits == 0 && strspn(text + chars, "=") == strlen(text) - chars;
+}
+
+bool base64_read_lines(struct str text, struct buf *ret)
+{
+    struct buf packed = {0};
+    for (size_t i = 0; i < text.len; i++)
+        if (memchr(" \t\r\n", text.p[i], 4) == NULL)
+            CHECK(buf_append(&packed, &text.p[i], 1));
+    size_t pads = 0;
+    while (pads < 2 && pads < packed.len && packed.data[packed.len - 1 - pads] == '=')
+        pads++;
+    size_t len = packed.len / 4 * 3 - MIN(pads, packed.len / 4 * 3);
+    bool ok = packed.len > 0 && packed.len % 4 == 0 && memchr(packed.data, '\0', packed.len) == NULL;
+    if (ok) {
+        CHECK(buf_reserve(ret, len));
+        ok = base64_read(buf_text(&packed), ret->data, len);
+        ret->len = ok ? len : 0;
+    }
+    if (!ok)
+        buf_free(ret);
+    buf_free(&packed);
+    return ok;
 }
 
 bool base64_put(struct buf *b, const void *data, size_t len)

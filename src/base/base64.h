@@ -16,6 +16,10 @@
  * 4648, 3.5). */
 bool base64_read(const char *text, uint8_t *ret, size_t len);
 
+/* Read a text in lines of any length, as a person may have pasted it. `ret` must be empty, and is again where
+ * it returns false: as base64_read(), or there is nothing. */
+bool base64_read_lines(struct str text, struct buf *ret);
+
 /* Append bytes in base64 (RFC 4648, 4). Not for secrets: how long it takes depends on them. False when memory
  * is out, or the bound of `b`. */
 bool base64_put(struct buf *b, const void *data, size_t len);

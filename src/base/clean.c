@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 /* U+2028 to U+202E and U+2066 to U+2069: line breaks and changes of direction that no text for a terminal
  * needs. In UTF-8 they are e2 80 a8..ae and e2 81 a6..a9; `i` is at the last byte. */
@@ -36,4 +37,5 @@ void str_clean(char *ret, size_t cap, const char *text)
     }
     CHECK(n < cap);
     ret[n] = '\0';
+    utf8_mend(ret);
 }

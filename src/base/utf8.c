@@ -22,6 +22,17 @@ size_t utf8_length(const void *text, size_t left)
     return n;
 }
 
+void utf8_mend(char *text)
+{
+    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+        n = utf8_length(text, left);
+        if (n > 0)
+            continue;
+        *text = '?';
+        n = 1;
+    }
+}
+
 static uint32_t code_point(const uint8_t *p, size_t n)
 {
     uint32_t c = n == 1 ? p[0] : p[0] & (0x7fu >> n);

@@ -8,6 +8,9 @@
  * that begins none, one cut short, an overlong form, a surrogate, or more than U+10FFFF (RFC 3629, 4). */
 size_t utf8_length(const void *text, size_t left);
 
+/* Make a text valid, NUL-terminated and in place: each byte that begins no character becomes '?'. */
+void utf8_mend(char *text);
+
 /* How many columns of a terminal a text takes, NUL-terminated and without control characters: two for the
  * wide characters of East Asia and for emoji (UAX #11), none for those that combine with the one before, one
  * for others and for each byte that begins no character. By ranges, so that rare ones may be off. */

@@ -7,15 +7,14 @@
 #include "base/check.h"
 
 struct assembly_piece {
-    struct assembly_piece *before;
-    struct assembly_piece *after;
     uint64_t offset;
     size_t len;
+    uint8_t *data;
     bool begins;
-    uint8_t data[];
 };
 
-#define COST(len) (sizeof(struct assembly_piece) + 16 /* the allocator's */ + (len))
+#define CAP_MIN 4
+#define COST(len) (2 * sizeof(struct assembly_piece) + 16 /* the allocator's */ + (len))
 
 struct assembly assembly_start(uint64_t next, size_t *total)
 {
@@ -29,64 +28,90 @@ static void account(struct assembly *a, size_t cost, bool more)
         *a->total = more ? *a->total + cost : *a->total - cost;
 }
 
-/* A new piece behind `before`; NULL: as the first. */
-static void insert(struct assembly *a, struct assembly_piece *before, struct assembly_piece *p)
+static struct assembly_piece *piece(const struct assembly *a, size_t i)
 {
-    struct assembly_piece *after = before != NULL ? before->after : a->first;
-    p->before = before;
-    p->after = after;
-    *(before != NULL ? &before->after : &a->first) = p;
-    *(after != NULL ? &after->before : &a->last) = p;
-    account(a, COST(p->len), true);
+    return &a->v[a->begin + i];
 }
 
-static bool add(struct assembly *a, struct assembly_piece *before, uint64_t offset, const uint8_t *data,
-                size_t len, bool begins, size_t most)
+static uint64_t end_of(const struct assembly_piece *p)
 {
-    if (COST(len) > most || a->held > most - COST(len))
+    return p->offset + p->len;
+}
+
+/* Room for one more behind the last: of what stands free before the first, or twice as much. */
+static bool make_room(struct assembly *a)
+{
+    if (a->begin + a->n < a->cap)
+        return true;
+    if (a->begin > a->cap / 2) {
+        memmove(a->v, piece(a, 0), a->n * sizeof(*a->v));
+        a->begin = 0;
+        return true;
+    }
+    size_t cap = MAX(2 * a->cap, (size_t)CAP_MIN);
+    struct assembly_piece *v = reallocarray(a->v, cap, sizeof(*v));
+    if (v == NULL)
         return false;
-    struct assembly_piece *p = malloc(sizeof(*p) + len);
-    if (p == NULL)
-        return false;
-    p->offset = offset;
-    p->len = len;
-    p->begins = begins;
-    memcpy(p->data, data, len);
-    insert(a, before, p);
+    a->v = v;
+    a->cap = cap;
     return true;
 }
 
-/* The last piece that begins at `offset` or before. */
-static struct assembly_piece *find(const struct assembly *a, uint64_t offset)
+/* A new piece before the one at `i`. False: there is no room. */
+static bool insert(struct assembly *a, size_t i, struct assembly_piece p, const uint8_t *data, size_t most)
 {
-    struct assembly_piece *p = a->last;
-    while (p != NULL && p->offset > offset)
-        p = p->before;
-    return p;
+    if (COST(p.len) > most || a->held > most - COST(p.len) || !make_room(a))
+        return false;
+    p.data = malloc(p.len);
+    if (p.data == NULL)
+        return false;
+    memcpy(p.data, data, p.len);
+    memmove(piece(a, i) + 1, piece(a, i), (a->n - i) * sizeof(p));
+    *piece(a, i) = p;
+    a->n++;
+    account(a, COST(p.len), true);
+    return true;
 }
 
+/* How many pieces begin at `offset` or before. */
+static size_t count_up_to(const struct assembly *a, uint64_t offset)
+{
+    size_t low = 0, high = a->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (piece(a, middle)->offset <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Piece by piece, and none twice: who sends many tiny ones, and then others over them, gains nothing. */
 bool assembly_put(struct assembly *a, uint64_t offset, const uint8_t *data, size_t len, size_t most)
 {
     uint64_t start = offset, end = offset + len, at = MAX(offset, a->next);
     CHECK(end >= offset);
-    while (at < end) {
-        struct assembly_piece *before = find(a, at);
-        struct assembly_piece *after = before != NULL ? before->after : a->first;
-        if (before != NULL && before->offset + before->len > at) {
-            at = before->offset + before->len;
-            continue;
+    for (size_t i = count_up_to(a, at); at < end;) {
+        if (i > 0 && end_of(piece(a, i - 1)) > at) {
+            at = end_of(piece(a, i - 1));
+        } else if (i < a->n && piece(a, i)->offset == at) {
+            i++;
+        } else {
+            uint64_t stop = i < a->n ? MIN(end, piece(a, i)->offset) : end;
+            struct assembly_piece p = {.offset = at, .len = (size_t)(stop - at), .begins = at == start};
+            if (!insert(a, i, p, data + (at - start), most))
+                return false;
+            at = stop;
+            i++;
         }
-        uint64_t stop = after != NULL ? MIN(end, after->offset) : end;
-        if (!add(a, before, at, data + (at - start), (size_t)(stop - at), at == start, most))
-            return false;
-        at = stop;
     }
     return true;
 }
 
 const uint8_t *assembly_peek(const struct assembly *a, size_t *ret_len, bool *ret_begins)
 {
-    const struct assembly_piece *p = a->first;
+    const struct assembly_piece *p = a->n > 0 ? piece(a, 0) : NULL;
     if (p == NULL || p->offset != a->next)
         return NULL;
     *ret_len = p->len;
@@ -96,33 +121,37 @@ const uint8_t *assembly_peek(const struct assembly *a, size_t *ret_len, bool *re
 
 void assembly_drop(struct assembly *a)
 {
-    struct assembly_piece *p = a->first;
-    CHECK(p != NULL && p->offset >= a->next);
-    a->next = p->offset + p->len;
-    a->first = p->after;
-    *(p->after != NULL ? &p->after->before : &a->last) = NULL;
+    CHECK(a->n > 0 && piece(a, 0)->offset >= a->next);
+    struct assembly_piece *p = piece(a, 0);
+    a->next = end_of(p);
     account(a, COST(p->len), false);
-    free(p);
+    free(p->data);
+    a->begin++;
+    if (--a->n > 0)
+        return;
+    free(a->v);
+    a->v = NULL;
+    a->begin = a->cap = 0;
 }
 
 uint64_t assembly_reach(const struct assembly *a)
 {
     uint64_t reach = a->next;
-    for (const struct assembly_piece *p = a->first; p != NULL && p->offset == reach; p = p->after)
-        reach += p->len;
+    for (size_t i = 0; i < a->n && piece(a, i)->offset == reach; i++)
+        reach = end_of(piece(a, i));
     return reach;
 }
 
 bool assembly_skip_hole(struct assembly *a)
 {
-    if (a->first == NULL)
+    if (a->n == 0)
         return false;
-    a->next = a->first->offset;
+    a->next = piece(a, 0)->offset;
     return true;
 }
 
 void assembly_clear(struct assembly *a)
 {
-    while (a->first != NULL)
+    while (a->n > 0)
         assembly_drop(a);
 }

@@ -11,17 +11,23 @@
 struct assembly_piece;
 
 struct assembly {
-    uint64_t next;                /* offset of the first byte that was not taken yet */
-    size_t held;                  /* bytes of memory that the pieces take */
-    size_t *total;                /* the same of many; NULL: nobody counts */
-    struct assembly_piece *first; /* by offset, none over another */
-    struct assembly_piece *last;
+    uint64_t next;            /* offset of the first byte that was not taken yet */
+    size_t held;              /* bytes of memory that the pieces take */
+    size_t *total;            /* the same of many; NULL: nobody counts */
+    struct assembly_piece *v; /* room for `cap`: `n` by offset, none over another, from v[begin] on */
+    size_t begin, n, cap;
 };
 
 /* Empty, with nothing before the offset `next` to come. `total` (borrowed, or NULL) goes up and down with
  * `held`.
  */
 struct assembly assembly_start(uint64_t next, size_t *total);
+
+/* Has nothing come that was not taken? */
+static inline bool assembly_is_empty(const struct assembly *a)
+{
+    return a->n == 0;
+}
 
 /* Keep what of the piece is new. False where `held` would come to more than `most`; what had room stays. */
 bool assembly_put(struct assembly *a, uint64_t offset, const uint8_t *data, size_t len, size_t most);

@@ -122,7 +122,7 @@ static void take_payload(struct flow *f, unsigned side, const struct packet *p, 
         begin(s, sequence, false);
     if (len == 0 || s->finder.state == FINDER_DONE || !offset_of(s, sequence, &offset))
         return;
-    while (!assembly_put(&s->pieces, offset, p->payload.p, len, most) && s->pieces.first != NULL) {
+    while (!assembly_put(&s->pieces, offset, p->payload.p, len, most) && !assembly_is_empty(&s->pieces)) {
         uint64_t before = s->pieces.next;
         skip_hole(f, side, most);
         if (s->finder.state == FINDER_DONE || s->pieces.next == before)
@@ -142,7 +142,7 @@ void flow_take_tcp(struct flow *f, const struct packet *p, unsigned side, size_t
     }
     take_payload(f, side, p, sequence, most);
     s->ended = s->ended || (p->flags & PACKET_FIN) != 0;
-    bool waits = f->tcp[0].pieces.first != NULL || f->tcp[1].pieces.first != NULL;
+    bool waits = !assembly_is_empty(&f->tcp[0].pieces) || !assembly_is_empty(&f->tcp[1].pieces);
     if (!waits && ((p->flags & PACKET_RST) != 0 || (f->tcp[0].ended && f->tcp[1].ended)))
         f->closed = true;
 }
@@ -168,7 +168,7 @@ void flow_close(struct flow *f, size_t most)
 {
     f->closed = true;
     for (unsigned i = 0; i < 2; i++)
-        while (f->tcp[i].finder.state != FINDER_DONE && f->tcp[i].pieces.first != NULL)
+        while (f->tcp[i].finder.state != FINDER_DONE && !assembly_is_empty(&f->tcp[i].pieces))
             skip_hole(f, i, most);
 }
 

@@ -135,8 +135,9 @@ static enum quic_talk_result take_of_client(struct quic_talk *t, const struct qu
     }
     if (!opens_as_first(p, plain, &keys))
         return QUIC_TALK_FOREIGN;
-    if (!t->retried && (t->complete || t->answer.done))
+    if (!t->is_awaited && (t->complete || t->answer.done))
         return QUIC_TALK_ANEW;
+    t->is_awaited = false;
     set_dcid(t, p, &keys);
     t->client_keys.newest = 0;
     if (!initial_open(&t->client_keys, p, plain, &frames))
@@ -165,7 +166,9 @@ enum quic_talk_result quic_talk_take(struct quic_talk *t, struct cursor datagram
     struct quic_packet p;
     enum quic_talk_result result = QUIC_TALK_FOREIGN;
     while (quic_packet_next(&datagram, &p)) {
-        t->retried = t->retried || (p.type == QUIC_RETRY && !from_client);
+        /* One at most, and before anything else (RFC 9000, 17.2.5.2). */
+        if (p.type == QUIC_RETRY && !from_client && !t->retried && !t->answer.done)
+            t->retried = t->is_awaited = true;
         if (p.type != QUIC_INITIAL)
             continue;
         enum quic_talk_result r =

@@ -13,6 +13,7 @@
 struct quic_talk {
     uint32_t version; /* of the client's first packet */
     bool retried;     /* the server had the client show that it receives what is sent to its address */
+    bool is_awaited;  /* ... which it has not done yet: its next first packet is of this connection */
     bool complete;    /* `message` is the whole hello */
     bool odd;         /* the client says something else than a hello */
     uint8_t dcid_len;

@@ -52,11 +52,12 @@ static bool is_wanted(const struct reply_reader *r, uint8_t type)
     return type == SERVER_HELLO || (type == SERVER_KEY_EXCHANGE && r->reply.kind == REPLY_HELLO);
 }
 
-/* The message at the front of what is held; false: it is not whole yet. */
-static bool next_message(struct reply_reader *r)
+/* The message at `*at` of what is held, which goes on behind it; false: it is not whole yet. */
+static bool next_message(struct reply_reader *r, size_t *at)
 {
-    const uint8_t *p = r->held.data;
-    if (r->held.len < MESSAGE_HEADER)
+    const uint8_t *p = r->held.data + *at;
+    size_t have = r->held.len - *at;
+    if (have < MESSAGE_HEADER)
         return false;
     uint32_t len = MESSAGE_HEADER + ((uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
     if (p[0] == SERVER_HELLO_DONE || (is_wanted(r, p[0]) && len > MESSAGE_MAX)) {
@@ -64,30 +65,31 @@ static bool next_message(struct reply_reader *r)
         return false;
     }
     if (!is_wanted(r, p[0])) {
-        size_t here = MIN(len, r->held.len);
-        buf_consume(&r->held, here);
+        size_t here = MIN(len, have);
+        *at += here;
         r->skip = len - here;
         return r->skip == 0;
     }
-    if (r->held.len < len)
+    if (have < len)
         return false;
     take_message(r, p, len);
-    buf_consume(&r->held, len);
+    *at += len;
     return true;
 }
 
 void reply_messages(struct reply_reader *r, const uint8_t *data, size_t len)
 {
     while (len > 0 && !r->done) {
-        size_t n = r->skip > 0 ? (size_t)MIN(r->skip, len) : len;
+        size_t n = r->skip > 0 ? (size_t)MIN(r->skip, len) : len, at = 0;
         if (r->skip > 0)
             r->skip -= n;
         else if (!buf_append(&r->held, data, n))
             r->done = true;
         data += n;
         len -= n;
-        while (!r->done && r->skip == 0 && next_message(r))
+        while (!r->done && r->skip == 0 && next_message(r, &at))
             ;
+        buf_consume(&r->held, at);
     }
     if (r->done)
         buf_free(&r->held);

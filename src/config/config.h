@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/doh.h"
 #include "base/key_kind.h"
 #include "base/str.h"
 #include "base/tls_group.h"
@@ -284,7 +285,16 @@ struct config_doh {
     struct config_head head;
     struct config_text url;
     struct config_text ca; /* NULL: the system's */
+    struct config_text proxy;
+    struct config_text configs;
 };
+
+/* The same for who asks it. Borrowed. */
+static inline struct doh_resolver config_doh_resolver(const struct config_doh *d)
+{
+    return (struct doh_resolver){
+        .url = d->url.text, .ca = d->ca.text, .proxy = d->proxy.text, .configs = d->configs.text};
+}
 
 struct config_backend_tls {
     struct config_head head;
@@ -699,6 +709,8 @@ struct client_config {
     struct config_text ech; /* base/ech_setting.h; NULL: nothing is said */
     struct config_text doh; /* the URL of a resolver (RFC 8484) */
     struct config_text doh_ca;
+    struct config_text doh_proxy;
+    struct config_text doh_configs;
     bool share;
     struct config_store *store;
 };
@@ -748,6 +760,8 @@ struct expose_config {
     struct config_text ech; /* as in client_config */
     struct config_text doh;
     struct config_text doh_ca;
+    struct config_text doh_proxy;
+    struct config_text doh_configs;
     struct config_text state; /* NULL: not said */
     struct config_services services;
     struct config_store *store;

@@ -18,13 +18,13 @@
 
 /* Names */
 
-/* What is wrong with a DNS name, or NULL; the usual mistakes first, in words of their own. Whether it may end
- * in a number is for the key to say. */
-static const char *name_fault(const char *name)
+/* What is wrong with a DNS name, or NULL; the usual mistakes first, in words of their own. `stars`: of one
+ * with an asterisk. Whether it may end in a number is for the key to say. */
+static const char *name_fault(const char *name, const char *stars)
 {
     size_t len = strlen(name);
     if (strchr(name, '*') != NULL)
-        return "'*' stands for whole labels at the beginning only: *.NAME or **.NAME";
+        return stars;
     for (size_t i = 0; i < len; i++)
         if (!isascii((unsigned char)name[i]))
             return "write it in its xn-- form";
@@ -33,6 +33,10 @@ static const char *name_fault(const char *name)
     enum hostname_fault fault = hostname_check(name, len);
     return fault == HOSTNAME_OK || fault == HOSTNAME_NUMBER ? NULL : hostname_fault_text(fault);
 }
+
+#define NO_STAR "'*' cannot stand here"
+#define ONE_STAR "'*' stands for the one label at the beginning only: *.NAME"
+#define STARS "'*' stands for whole labels at the beginning only: *.NAME or **.NAME"
 
 static int put_lower(const struct schema_value *v, void *ret, struct err *err)
 {
@@ -49,7 +53,7 @@ static int read_sni(const struct schema_value *v, void *ret, struct err *err)
         name += 3;
     else if (strncmp(name, "*.", 2) == 0)
         name += 2;
-    const char *fault = strcmp(name, "*") == 0 ? "for any name leave 'sni' out" : name_fault(name);
+    const char *fault = strcmp(name, "*") == 0 ? "for any name leave 'sni' out" : name_fault(name, STARS);
     if (fault == NULL && hostname_check(name, strlen(name)) == HOSTNAME_NUMBER)
         fault = "a client that dials an address sends no server name; none matches it";
     if (fault != NULL)
@@ -60,7 +64,7 @@ static int read_sni(const struct schema_value *v, void *ret, struct err *err)
 static int read_host_pattern(const struct schema_value *v, void *ret, struct err *err)
 {
     const char *name = strncmp(v->text, "*.", 2) == 0 ? v->text + 2 : v->text;
-    const char *fault = name_fault(name);
+    const char *fault = name_fault(name, ONE_STAR);
     if (fault != NULL)
         return value_refuse(v, err, "expected a DNS name or *.NAME: %s", fault);
     return put_lower(v, ret, err);
@@ -69,7 +73,7 @@ static int read_host_pattern(const struct schema_value *v, void *ret, struct err
 static int read_host(const struct schema_value *v, void *ret, struct err *err)
 {
     uint8_t ignored[16];
-    const char *fault = hostname_address(v->text, ignored) > 0 ? NULL : name_fault(v->text);
+    const char *fault = hostname_address(v->text, ignored) > 0 ? NULL : name_fault(v->text, NO_STAR);
     if (fault != NULL)
         return value_refuse(v, err, "expected a DNS name or an IP address: %s", fault);
     return put_lower(v, ret, err);
@@ -80,21 +84,27 @@ static int read_certified(const struct schema_value *v, void *ret, struct err *e
     uint8_t ignored[16];
     if (hostname_address(v->text, ignored) > 0)
         return put_lower(v, ret, err);
-    const char *name = strncmp(v->text, "*.", 2) == 0 ? v->text + 2 : v->text, *fault = name_fault(name);
+    const char *name = strncmp(v->text, "*.", 2) == 0 ? v->text + 2 : v->text;
+    const char *fault = name_fault(name, ONE_STAR);
     if (fault != NULL)
         return value_refuse(v, err, "expected a DNS name, *.NAME or an IP address: %s", fault);
     return put_lower(v, ret, err);
 }
 
-static int read_url(const struct schema_value *v, void *ret, struct err *err)
+static int take_url(const struct schema_value *v, const char *expected, void *ret, struct err *err)
 {
     size_t scheme = strncmp(v->text, "https://", 8) == 0 ? 8 : strncmp(v->text, "http://", 7) == 0 ? 7 : 0;
     bool plain = scheme > 0 && (isalnum((unsigned char)v->text[scheme]) || v->text[scheme] == '[');
     for (const char *p = v->text; *p != '\0'; p++)
         plain = plain && isgraph((unsigned char)*p);
     if (!plain)
-        return value_refuse(v, err, "expected a URL such as https://acme.example.net/directory");
+        return value_refuse(v, err, "expected %s", expected);
     return value_put_text(v, v->text, ret, err);
+}
+
+static int read_url(const struct schema_value *v, void *ret, struct err *err)
+{
+    return take_url(v, "a URL such as https://acme.example.net/directory", ret, err);
 }
 
 static int read_command(const struct schema_value *v, void *ret, struct err *err)
@@ -104,12 +114,14 @@ static int read_command(const struct schema_value *v, void *ret, struct err *err
     return words == NULL ? -1 : 0;
 }
 
+#define ASK_EXPECTED "a URL such as http://127.0.0.1:8080/permitted, or exec:PROGRAM ARGS"
+
 static int read_ask(const struct schema_value *v, void *ret, struct err *err)
 {
     struct config_ask a = {.text = {v->text, v->at}};
     if (strncmp(v->text, "exec:", 5) != 0)
-        return read_url(v, ret, err); /* a config_text comes first */
-    a.program = value_command(v, v->text + 5, "a URL or exec:PROGRAM ARGS", err);
+        return take_url(v, ASK_EXPECTED, ret, err); /* a config_text comes first */
+    a.program = value_command(v, v->text + 5, ASK_EXPECTED, err);
     if (a.program == NULL || value_put_text(v, v->text, &a.text, err) < 0)
         return -1;
     memcpy(ret, &a, sizeof(a));

@@ -64,11 +64,16 @@ static int verify_publish(struct report *r, const struct config_ech *e)
 
 static int verify_doh(struct report *r, const struct config_doh *d)
 {
-    if (d == NULL || d->url.text == NULL || strncmp(d->url.text, "https://", strlen("https://")) == 0)
+    enum doh_part part;
+    struct err err;
+    if (d == NULL || d->url.text == NULL)
         return 0;
-    return report_add(r, d->url.at,
-                      "doh.url: found '%s', expected https://...: in the clear it would tell what ECH hides",
-                      d->url.text);
+    const struct doh_resolver resolver = config_doh_resolver(d);
+    if (doh_check(&resolver, &part, &err) == 0)
+        return 0;
+    return part == DOH_URL     ? report_add(r, d->url.at, "doh.url: %s", err.text)
+           : part == DOH_PROXY ? report_add(r, d->proxy.at, "doh.proxy: %s", err.text)
+                               : report_add(r, d->configs.at, "doh.configs: %s", err.text);
 }
 
 int verify_ech(struct report *r, const struct config *c)

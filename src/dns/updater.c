@@ -15,6 +15,7 @@
 #define TRY_TIME (2 * NSEC_PER_SEC) /* for each */
 #define TCP_TIME (10 * NSEC_PER_SEC)
 #define ANSWER_MAX 4096
+#define DATAGRAMS_IN_A_TURN 16 /* whatever floods us, in the server's name, lets others have theirs */
 
 struct dns_updater {
     struct loop *loop;
@@ -136,18 +137,19 @@ static void try_tcp(struct dns_updater *r)
 static void on_udp(struct watch *w, uint32_t events)
 {
     struct dns_updater *r = CONTAINER_OF(w, struct dns_updater, watch);
-    ssize_t n;
     (void)events;
-    while ((n = recv(w->fd, r->in, sizeof(r->in), 0)) >= 0 || errno == ECONNREFUSED)
-        if (n >= 0 && take_answer(r, r->in, (size_t)n))
+    for (int i = 0; i < DATAGRAMS_IN_A_TURN; i++) {
+        ssize_t n = recv(w->fd, r->in, sizeof(r->in), 0);
+        if (n < 0 ? errno != ECONNREFUSED : take_answer(r, r->in, (size_t)n))
             return;
+    }
 }
 
 static void try_udp(struct dns_updater *r)
 {
     int fd = socket_connect_udp(&r->server->address);
     r->tries++;
-    if (fd >= 0 && loop_watch(r->loop, &r->watch, fd, EPOLLIN | EPOLLET, on_udp) != 0)
+    if (fd >= 0 && loop_watch(r->loop, &r->watch, fd, EPOLLIN, on_udp) != 0)
         close(fd);
     else if (fd >= 0)
         (void)!send(fd, r->request.bytes, r->request.len, MSG_NOSIGNAL);

@@ -5,25 +5,21 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "dns/query.h"
 #include "dns/rdata.h"
 #include "ech/offer.h"
-#include "fetch/fetch.h"
+#include "ech/question.h"
 #include "net/resolver.h"
 
-#define TYPE "application/dns-message"
-#define ANSWER_MAX ((size_t)64 * 1024)
-#define ASK_NS (5 * NSEC_PER_SEC)
 #define ALIASES_MAX 4
 
 struct ech_lookup {
     struct fetcher *fetcher;
-    const struct ech_resolver *resolver;
-    struct fetch *fetch;         /* one of the two that is under way */
-    struct resolve_query *query; /* likewise */
-    bool asking;                 /* the resolver is being called */
-    struct err refused;          /* ... and has said no at once; "" otherwise */
+    struct ech_resolver resolver;
+    struct ech_question *question; /* one of the two that is under way */
+    struct resolve_query *query;   /* likewise */
+    bool asking;                   /* the resolver is being called */
+    struct err refused;            /* ... and has said no at once; "" otherwise */
     char *host;
     uint16_t port;
     char name[DNS_NAME_SIZE]; /* that is asked for now */
@@ -47,14 +43,14 @@ static void fail(struct ech_lookup *l, const struct err *why)
 
 /* ---- questions ---- */
 
-static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err);
+static void on_answer(void *arg, struct str message, const struct err *why);
 static void on_message(void *arg, enum resolve_status status, struct str message);
 
 static int ask_plainly(struct ech_lookup *l, struct err *err)
 {
     l->asking = true;
     l->refused = (struct err){""};
-    l->query = resolver_message(l->resolver->plain, l->name, DNS_TYPE_HTTPS, on_message, l);
+    l->query = resolver_message(l->resolver.plain, l->name, DNS_TYPE_HTTPS, on_message, l);
     l->asking = false;
     if (l->query == NULL)
         *err = l->refused;
@@ -64,20 +60,13 @@ static int ask_plainly(struct ech_lookup *l, struct err *err)
 static int ask(struct ech_lookup *l, struct err *err)
 {
     struct buf query = {0};
-    if (l->resolver->plain != NULL)
+    if (l->resolver.plain != NULL)
         return ask_plainly(l, err);
     if (dns_query_https(l->name, &query, err) != 0)
         return -1;
-    const struct fetch_request request = {.method = "POST",
-                                          .url = l->resolver->url,
-                                          .type = TYPE,
-                                          .body = {(const char *)query.data, query.len},
-                                          .ca_file = l->resolver->ca_file,
-                                          .timeout = ASK_NS,
-                                          .max = ANSWER_MAX};
-    l->fetch = fetch_start(l->fetcher, &request, on_answer, l, err);
+    l->question = ech_question_start(l->fetcher, l->resolver.doh, &query, on_answer, l, err);
     buf_free(&query);
-    return l->fetch != NULL ? 0 : -1;
+    return l->question != NULL ? 0 : -1;
 }
 
 /* ---- answers ---- */
@@ -140,20 +129,14 @@ static void on_message(void *arg, enum resolve_status status, struct str message
         tell(l, &(struct dns_https){.ttl = 0});
 }
 
-static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err)
+static void on_answer(void *arg, struct str message, const struct err *why)
 {
     struct ech_lookup *l = arg;
-    struct err why;
-    l->fetch = NULL;
-    if (answer == NULL) {
-        fail(l, err);
-    } else if (answer->status != 200 || !str_is(answer->type, TYPE)) {
-        err_set(&why, "%s: answers with status %u, expected 200 and a message of type " TYPE,
-                l->resolver->url, answer->status);
-        fail(l, &why);
-    } else {
-        read_answer(l, answer->body);
-    }
+    l->question = NULL;
+    if (why != NULL)
+        fail(l, why);
+    else
+        read_answer(l, message);
 }
 
 struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct ech_resolver *resolver,
@@ -163,7 +146,7 @@ struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct ech_re
     struct ech_lookup *l = calloc(1, sizeof(*l));
     CHECK(l != NULL);
     *l = (struct ech_lookup){.fetcher = fetcher,
-                             .resolver = resolver,
+                             .resolver = *resolver,
                              .host = strdup(host),
                              .port = port,
                              .ttl = UINT32_MAX,
@@ -180,8 +163,7 @@ void ech_lookup_cancel(struct ech_lookup *lookup)
 {
     if (lookup == NULL)
         return;
-    if (lookup->fetch != NULL)
-        fetch_cancel(lookup->fetch);
+    ech_question_cancel(lookup->question);
     resolve_cancel(lookup->query);
     lookup_free(lookup);
 }

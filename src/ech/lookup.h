@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asks the DNS for the ECHConfigs of a name, by DNS over HTTPS (RFC 8484): asked in the clear it would tell
- * what ECH is to hide. For who has nothing to hide, and looks at a server, there is that, too. */
+/* Asks the DNS for the ECHConfigs of a name, by DNS over HTTPS (ech/question.h): asked in the clear it would
+ * tell what ECH is to hide. For who has nothing to hide, and looks at a server, there is that, too. */
 #ifndef CARDEA_ECH_LOOKUP_H
 #define CARDEA_ECH_LOOKUP_H
 
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/cursor.h"
+#include "base/doh.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -17,8 +18,7 @@ struct resolver;
 
 /* Who is asked. */
 struct ech_resolver {
-    const char *url;        /* https: */
-    const char *ca_file;    /* whose CAs its certificate must come from; NULL: the system's */
+    const struct doh_resolver *doh;
     struct resolver *plain; /* is asked in its place, in the clear; NULL: it is not */
 };
 
@@ -34,8 +34,8 @@ struct ech_told {
 /* `why` nothing is known, else NULL; then there is `told`. */
 typedef void ech_looked_up(void *arg, const struct ech_told *told, const struct err *why);
 
-/* Begin; `done` is called later, never from within. The resolver is borrowed until then; with a plain one
- * `fetcher` is not used. NULL with `err`. */
+/* Begin; `done` is called later, never from within. What `resolver` points at is borrowed until then;
+ * with a plain one `fetcher` is not used. NULL with `err`. */
 struct ech_lookup *ech_lookup_start(struct fetcher *fetcher, const struct ech_resolver *resolver,
                                     const char *host, uint16_t port, ech_looked_up *done, void *arg,
                                     struct err *err);

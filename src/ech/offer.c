@@ -19,6 +19,7 @@
 #define FILE_MAX (64 * 1024)
 #define PEM_CONFIG "ECHCONFIG"
 #define PEM_BEGIN "-----BEGIN "
+#define PARAM "ech="
 
 /* ---- lists ---- */
 
@@ -62,7 +63,8 @@ static const char *fault_of_list(const uint8_t *data, size_t len)
 {
     struct cursor list;
     if (!ech_config_list(data, len, &list) || !library_takes(data, len))
-        return "is no ECHConfigList (RFC 9849, 4), neither in PEM (RFC 9934) nor in base64 nor as it is";
+        return "is no ECHConfigList (RFC 9849, 4), neither in PEM (RFC 9934) nor in an HTTPS record nor "
+               "in base64 nor as it is";
     if (!has_one_for_us(list))
         return "has no config that can be used here: expected one of version 0xfe0d for X25519, HKDF-SHA256 "
                "and AES-GCM or ChaCha20-Poly1305, without mandatory extensions";
@@ -89,37 +91,69 @@ static int read_pem(const struct buf *text, struct buf *ret, struct err *err)
     return ret->len > 0 ? 0 : err_set(err, "has no block " PEM_CONFIG " (RFC 9934)");
 }
 
-/* Lines of any length. False where it is no base64. */
-static bool read_base64(const struct buf *text, struct buf *ret)
+/* The next word of a zone file, of no length at its end; comments are passed over. */
+static struct str next_word(struct str *text)
 {
-    struct buf packed = {0};
-    for (size_t i = 0; i < text->len; i++)
-        if (memchr(" \t\r\n", text->data[i], 4) == NULL)
-            CHECK(buf_append(&packed, &text->data[i], 1));
-    size_t pads = 0;
-    while (pads < 2 && pads < packed.len && packed.data[packed.len - 1 - pads] == '=')
-        pads++;
-    size_t len = packed.len / 4 * 3 - MIN(pads, packed.len / 4 * 3);
-    bool ok = packed.len > 0 && packed.len % 4 == 0 && memchr(packed.data, '\0', packed.len) == NULL;
-    if (ok) {
-        CHECK(buf_reserve(ret, len));
-        ok = base64_read(buf_text(&packed), ret->data, len);
-        ret->len = ok ? len : 0;
+    struct str word = {text->p, 0};
+    for (bool comment = false; text->len > 0; text->p++, text->len--) {
+        char c = *text->p;
+        bool apart = memchr(" \t\r\n", c, 4) != NULL;
+        if (word.len > 0 && (apart || c == ';'))
+            break;
+        comment = c == ';' || (comment && c != '\n');
+        if (word.len == 0)
+            word.p = text->p;
+        if (!apart && !comment)
+            word.len++;
     }
-    buf_free(&packed);
-    return ok;
+    return word;
+}
+
+/* The value of the parameter `ech` (RFC 9848) in records as a zone file has them; of no length where there is
+ * none. -1 where there are several. */
+static int find_param(const struct buf *text, struct str *ret, struct err *err)
+{
+    struct str left = {(const char *)text->data, text->len}, word;
+    *ret = (struct str){0};
+    if (memchr(text->data, '\0', text->len) != NULL)
+        return 0;
+    while ((word = next_word(&left)).len > 0) {
+        if (word.len <= strlen(PARAM) || memcmp(word.p, PARAM, strlen(PARAM)) != 0)
+            continue;
+        struct str value = {word.p + strlen(PARAM), word.len - strlen(PARAM)};
+        if (value.len >= 2 && value.p[0] == '"' && value.p[value.len - 1] == '"')
+            value = (struct str){value.p + 1, value.len - 2};
+        if (ret->p != NULL && (ret->len != value.len || memcmp(ret->p, value.p, value.len) != 0))
+            return err_set(err, "has records with different ECH configs: keep those of one server");
+        *ret = value;
+    }
+    return 0;
+}
+
+/* In whichever form it is; nothing of an empty text. */
+static int read_list(const struct buf *text, struct buf *ret, struct err *err)
+{
+    struct str value;
+    if (text->len == 0)
+        return 0;
+    if (memmem(text->data, text->len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL)
+        return read_pem(text, ret, err);
+    if (find_param(text, &value, err) != 0)
+        return -1;
+    if (value.len == 0)
+        value = (struct str){(const char *)text->data, text->len};
+    if (!base64_read_lines(value, ret))
+        CHECK(buf_append(ret, text->data, text->len));
+    return 0;
 }
 
 int ech_list_read(const struct buf *text, struct buf *ret, struct err *err)
 {
-    bool pem = memmem(text->data, text->len, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
-    if (pem && read_pem(text, ret, err) != 0) {
+    if (read_list(text, ret, err) != 0) {
         buf_free(ret);
         ERR_clear_error();
         return -1;
     }
-    if (!pem && !read_base64(text, ret))
-        CHECK(buf_append(ret, text->data, text->len));
     const char *fault = fault_of_list(ret->data, ret->len);
     if (fault == NULL)
         return 0;

@@ -16,8 +16,9 @@ struct ech_source;
 struct ssl_st;
 
 /* Read an ECHConfigList as it comes in files: in PEM (RFC 9934; a private key beside it is left alone), in
- * base64 as in an HTTPS record, or as it is. At least one config must be for us. *ret must be empty; the
- * caller's to free. -1 with `err`, to read on from the file's name. */
+ * HTTPS records as a zone file has them (RFC 9460, 2.1), in the base64 of such a record alone, or as it is.
+ * At least one config must be for us. *ret must be empty; the caller's to free. -1 with `err`, to read on
+ * from the file's name. */
 int ech_list_read(const struct buf *text, struct buf *ret, struct err *err);
 
 /* Is it such a list? */

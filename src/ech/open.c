@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/err.h>
 #include <openssl/hpke.h>
@@ -99,6 +100,17 @@ static enum ech_result decode(const struct buf *encoded, const struct hello *out
     return why == NULL ? ECH_OPENED : bad(ret, ALERT_ILLEGAL_PARAMETER, why);
 }
 
+/* How a hello is taken that is encrypted for none of the keys, or pretends to be encrypted. */
+static enum ech_result unopened(const struct ech_keys *keys, const struct hello *outer)
+{
+    for (size_t i = 0; i < ech_keys_count(keys); i++) {
+        struct str name = ech_key_config(ech_keys_at(keys, i))->public_name;
+        if (name.len == outer->name_len && strncasecmp(name.p, outer->name, name.len) == 0)
+            return ECH_REFUSED;
+    }
+    return ECH_NOT_OURS;
+}
+
 /* Several keys may have the same id: each is tried. */
 enum ech_result ech_open(const struct ech_keys *keys, const struct hello *outer, struct ech_opened *ret)
 {
@@ -106,8 +118,10 @@ enum ech_result ech_open(const struct ech_keys *keys, const struct hello *outer,
     struct buf encoded = {0};
     EVP_HPKE_CTX *ctx = NULL;
     *ret = (struct ech_opened){0};
-    if (outer->ech != HELLO_ECH_OUTER || !read_sealed(outer, &s))
-        return ECH_NOT_OURS;
+    if (outer->ech != HELLO_ECH_OUTER)
+        return ECH_NONE;
+    if (!read_sealed(outer, &s))
+        return unopened(keys, outer);
     bool opened = false;
     for (size_t i = 0; i < ech_keys_count(keys) && !opened; i++) {
         EVP_HPKE_CTX_free(ctx);
@@ -115,7 +129,7 @@ enum ech_result ech_open(const struct ech_keys *keys, const struct hello *outer,
         opened = ctx != NULL && open_payload(ctx, outer->message, &s, &encoded);
     }
     ERR_clear_error();
-    enum ech_result result = opened ? decode(&encoded, outer, ret) : ECH_NOT_OURS;
+    enum ech_result result = opened ? decode(&encoded, outer, ret) : unopened(keys, outer);
     buf_free(&encoded);
     if (result != ECH_OPENED) {
         EVP_HPKE_CTX_free(ctx);
@@ -125,6 +139,13 @@ enum ech_result ech_open(const struct ech_keys *keys, const struct hello *outer,
     CHECK(ret->opening != NULL);
     *ret->opening = (struct ech_opening){OPENING_MAGIC, ctx, s.kdf, s.aead, s.id};
     return ECH_OPENED;
+}
+
+const char *ech_result_word(enum ech_result result)
+{
+    static const char *const words[] = {
+        [ECH_NOT_OURS] = "not_ours", [ECH_REFUSED] = "refused", [ECH_OPENED] = "accepted", [ECH_BAD] = NULL};
+    return words[result];
 }
 
 enum ech_result ech_open_second(struct ech_opening *opening, const uint8_t *message, size_t len,

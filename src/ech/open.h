@@ -10,11 +10,20 @@
 #include "ech/keys.h"
 #include "hello/hello.h"
 
+/* With the first three the outer hello counts. Whoever encrypts puts the public name of the config into the
+ * outer hello (RFC 9849, 6.1); GREASE has the name that is wanted there (6.2). */
 enum ech_result {
-    ECH_NOT_OURS, /* no ECH in it, or not for a key of ours (GREASE, stale): the outer hello counts */
+    ECH_NONE,     /* there is none in it */
+    ECH_NOT_OURS, /* for no key of ours, and in another name than their public one: GREASE, or meant for
+                   * others
+                   */
+    ECH_REFUSED,  /* for no key of ours, but in their public name: by a config of before */
     ECH_OPENED,
     ECH_BAD, /* the connection must end */
 };
+
+/* As audit lines have it; NULL: they have nothing. Static. */
+const char *ech_result_word(enum ech_result result);
 
 /* What is kept until the connection can have no second hello. */
 struct ech_opening;

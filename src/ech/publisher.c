@@ -299,7 +299,7 @@ static void withdrawn(void *arg, const struct err *why, bool silent)
     p->withdrawal = (struct withdrawal){0};
     if (why == NULL) {
         ech_records_withdrawn(p->known, w.name, now);
-        if (write_journal(p, &err) != 0)
+        if (write_journal(p, &err) != 0 || ech_ring_hear(p->ring, &err) != 0)
             why = &err;
     }
     drop_pass(p);
@@ -322,7 +322,7 @@ static void withdraw(struct ech_publisher *p, const char *name)
 static const char *may_not_go(const struct ech_publisher *p, const char *name)
 {
     if (p->ring == NULL)
-        return "the configuration has no section 'ech.publish'";
+        return "the configuration has no 'ech.publish.dns', which says how to reach the DNS: put it back";
     if (ech_plan_target(&p->plan, name) != NULL)
         return "it stands in 'ech.publish.names': take it out there first";
     return is_busy(p) ? "records are being pushed just now: try again" : NULL;
@@ -426,6 +426,11 @@ struct ech_publisher_figures ech_publisher_figures(const struct ech_publisher *p
     struct ech_publisher_figures figures = p->figures;
     figures.hurried_next = figures.hurried + p->hurries + p->hurry;
     return figures;
+}
+
+bool ech_publisher_is_set(const struct ech_publisher *p)
+{
+    return p->ring != NULL;
 }
 
 size_t ech_publisher_count(const struct ech_publisher *p)

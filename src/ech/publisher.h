@@ -61,6 +61,9 @@ struct ech_publisher_row {
     bool current;      /* its record has the key that is offered, as far as is known, and there is one */
 };
 
+/* Is there a way to the DNS, for whichever names? */
+bool ech_publisher_is_set(const struct ech_publisher *p);
+
 /* How many there are, and the one of that index. */
 size_t ech_publisher_count(const struct ech_publisher *p);
 struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i);

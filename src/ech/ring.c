@@ -201,6 +201,12 @@ static int look_at_journal(struct ech_ring *r, struct err *err)
     return r->unsure ? -1 : 0;
 }
 
+int ech_ring_hear(struct ech_ring *r, struct err *err)
+{
+    CHECK_MAGIC(r, RING_MAGIC);
+    return look_at_journal(r, err);
+}
+
 /* Load what is new in the folder, and, where it `tidies`, remove what nobody opens any more. */
 static int look(struct ech_ring *r, int64_t now, bool tidies, struct err *err)
 {

@@ -64,7 +64,10 @@ int64_t ech_ring_newest(const struct ech_ring *ring);
 /* The key of the slot that begins then. Borrowed until the ring turns; NULL: there is none. */
 const struct ech_key *ech_ring_key(const struct ech_ring *ring, int64_t begin);
 
-/* Whose ring it is, and what was known of records at the last turn. Borrowed from it. */
+/* Read what is known of records, before the next turn does. -1 with `err`: it cannot be read. */
+int ech_ring_hear(struct ech_ring *ring, struct err *err);
+
+/* Whose ring it is, and what was known of records when they were read last. Borrowed from it. */
 const struct ech_ring_settings *ech_ring_settings(const struct ech_ring *ring);
 const struct ech_records *ech_ring_records(const struct ech_ring *ring);
 

@@ -24,9 +24,9 @@
 struct ech_source {
     uint32_t magic;
     atomic_uint refs;
-    char *host, *url, *ca_file;
+    char *host;
     uint16_t port;
-    struct ech_resolver resolver; /* of these */
+    struct doh_resolver resolver; /* a copy */
     pthread_mutex_t lock;         /* over what is known */
     struct buf configs;
     struct err why; /* there are none */
@@ -61,17 +61,15 @@ static void on_timer(struct timer *t)
         ask(s, s->fetcher);
 }
 
-struct ech_source *ech_source_new(const struct ech_resolver *resolver, const char *host, uint16_t port)
+struct ech_source *ech_source_new(const struct doh_resolver *resolver, const char *host, uint16_t port)
 {
     struct ech_source *s = calloc(1, sizeof(*s));
     CHECK(s != NULL && pthread_mutex_init(&s->lock, NULL) == 0);
     s->magic = SOURCE_MAGIC;
     s->refs = 1;
     s->host = str_dup(host);
-    s->url = str_dup(resolver->url);
-    s->ca_file = str_dup(resolver->ca_file);
+    s->resolver = doh_copy(resolver);
     s->port = port;
-    s->resolver = (struct ech_resolver){.url = s->url, .ca_file = s->ca_file};
     timer_init(&s->timer, on_timer);
     err_set(&s->why, "the resolver has not answered yet");
     return s;
@@ -95,8 +93,7 @@ void ech_source_unref(struct ech_source *s)
     pthread_mutex_destroy(&s->lock);
     buf_free(&s->configs);
     free(s->host);
-    free(s->url);
-    free(s->ca_file);
+    doh_free(&s->resolver);
     s->magic = 0;
     free(s);
 }
@@ -106,11 +103,10 @@ bool ech_source_is_alone(const struct ech_source *s)
     return atomic_load(&s->refs) == 1;
 }
 
-bool ech_source_is(const struct ech_source *s, const struct ech_resolver *resolver, const char *host,
+bool ech_source_is(const struct ech_source *s, const struct doh_resolver *resolver, const char *host,
                    uint16_t port)
 {
-    return s->port == port && strcasecmp(s->host, host) == 0 && str_same(s->url, resolver->url) &&
-           str_same(s->ca_file, resolver->ca_file);
+    return s->port == port && strcasecmp(s->host, host) == 0 && doh_same(&s->resolver, resolver);
 }
 
 /* ---- asking ---- */
@@ -148,7 +144,8 @@ static void on_looked_up(void *arg, const struct ech_told *told, const struct er
 static void ask(struct ech_source *s, struct fetcher *fetcher)
 {
     struct err err;
-    s->lookup = ech_lookup_start(fetcher, &s->resolver, s->host, s->port, on_looked_up, s, &err);
+    const struct ech_resolver resolver = {.doh = &s->resolver};
+    s->lookup = ech_lookup_start(fetcher, &resolver, s->host, s->port, on_looked_up, s, &err);
     if (s->lookup == NULL)
         on_looked_up(s, NULL, &err);
 }

@@ -17,7 +17,7 @@ struct ech_source;
 struct loop;
 
 /* Nobody is asked yet. The caller owns a reference. */
-struct ech_source *ech_source_new(const struct ech_resolver *resolver, const char *host, uint16_t port);
+struct ech_source *ech_source_new(const struct doh_resolver *resolver, const char *host, uint16_t port);
 struct ech_source *ech_source_ref(struct ech_source *s);
 
 /* The last one in the thread that keeps it. NULL is allowed. */
@@ -27,7 +27,7 @@ void ech_source_unref(struct ech_source *s);
 bool ech_source_is_alone(const struct ech_source *s);
 
 /* Is it for these? */
-bool ech_source_is(const struct ech_source *s, const struct ech_resolver *resolver, const char *host,
+bool ech_source_is(const struct ech_source *s, const struct doh_resolver *resolver, const char *host,
                    uint16_t port);
 
 /* Ask for those of which nothing is known, and wait for the answers, at most `timeout` nanoseconds: others

@@ -36,10 +36,12 @@ struct fetch_request {
     const char *connect_to; /* "HOST:PORT" to connect to instead of the URL's (the name stays); NULL */
     const char *host; /* sent as Host in place of the URL's, for who asks a server under one name for the site
                        * of another; NULL */
-    bool follow;      /* redirects, ten at most, to http: and https: (RFC 8555, 8.3) */
-    bool unproven;    /* the server need not prove who it is, as where http-01 is led to https: */
-    int64_t timeout;  /* ns, for all of it; 0: 30 s */
-    size_t max;       /* bytes of content at most, more is an error; 0: 1 MiB */
+    const char *const *fields; /* more that is sent, "NAME: VALUE", or "NAME:" for one that is not, to a NULL;
+                                * NULL: none */
+    bool follow;               /* redirects, ten at most, to http: and https: (RFC 8555, 8.3) */
+    bool unproven;             /* the server need not prove who it is, as where http-01 is led to https: */
+    int64_t timeout;           /* ns, for all of it; 0: 30 s */
+    size_t max;                /* bytes of content at most, more is an error; 0: 1 MiB */
 };
 
 struct fetch_answer {

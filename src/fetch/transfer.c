@@ -165,13 +165,16 @@ static bool set_place(const struct curl_library *curl, struct fetch *t, const ch
     return ok && curl->easy_setopt(t->easy, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK;
 }
 
-static bool set_host(const struct curl_library *curl, struct fetch *t, const char *host)
+static bool set_fields(const struct curl_library *curl, struct fetch *t, const struct fetch_request *r)
 {
-    struct buf text = {.max = 0};
-    if (host == NULL)
+    struct buf host = {.max = 0};
+    if (r->host == NULL && r->fields == NULL)
         return true;
-    bool ok = buf_printf(&text, "Host: %s", host) && append(curl, &t->fields, buf_text(&text));
-    buf_free(&text);
+    bool ok = r->host == NULL ||
+              (buf_printf(&host, "Host: %s", r->host) && append(curl, &t->fields, buf_text(&host)));
+    for (const char *const *field = r->fields; ok && field != NULL && *field != NULL; field++)
+        ok = append(curl, &t->fields, *field);
+    buf_free(&host);
     return ok && curl->easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
 }
 
@@ -197,7 +200,7 @@ struct fetch *transfer_new(struct fetcher *f, const struct fetch_request *r, str
     list_init(&t->node);
     t->easy = f->curl->easy_init();
     if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t->easy, r) &&
-        set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to) && set_host(f->curl, t, r->host))
+        set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to) && set_fields(f->curl, t, r))
         return t;
     err_set(err, "%s: libcurl %s does not take the request", t->name,
             f->curl->version_info(CURLVERSION_NOW)->version);

@@ -24,6 +24,7 @@
 #include "keeper/folder.h"
 #include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
+#include "keeper/prospect.h"
 #include "keeper/stapler.h"
 #include "loop/loop.h"
 #include "session/standby.h"
@@ -357,14 +358,16 @@ static void on_question(struct message *m)
     struct cert_question *q = CONTAINER_OF(m, struct cert_question, message);
     const struct source *s = CONTAINER_OF(q->source, struct source, base);
     CHECK_MAGIC(s, SOURCE_MAGIC);
-    struct cert_answer answer = {.why = "no certificate is looked up for this route",
-                                 .good_for = NSEC_PER_SEC};
+    struct cert_answer answer = {.why = PROSPECT_NOT_ASKED, .good_for = NSEC_PER_SEC};
     bool found = false;
     for (size_t i = 0; i < s->entries_len && !found; i++) {
         if (!serves(s, q->route, i))
             continue;
-        if (s->entries[i].demand != NULL && demand_ask(s->entries[i].demand, q))
-            return;
+        if (s->entries[i].demand != NULL) {
+            if (demand_ask(s->entries[i].demand, q))
+                return;
+            answer.why = PROSPECT_NOT_PERMITTED;
+        }
         found = find(&s->entries[i], q->name, &answer);
     }
     cert_question_answer(q, &answer);

@@ -37,7 +37,8 @@ struct cert_provider *keeper_provider(struct keeper *keeper);
 void keeper_list(void *keeper, const struct listing_query *query, listing_done *done, void *arg);
 
 /* Serve the backups of what is named (obtainer.h), by NAME, by CA, or of all where both are NULL; texts are
- * copied. `done` is called once, from within or later: with `err` where nothing could be swapped. */
+ * copied. `done` is called once, from within or later: with `err` where nothing could be swapped, which is
+ * empty where the door obtains nothing at all. */
 typedef void keeper_swapped(void *arg, size_t swapped, size_t left, const struct err *err);
 void keeper_swap(void *keeper, const char *name, const char *ca, keeper_swapped *done, void *arg);
 

@@ -9,8 +9,6 @@
 #include "keeper/obtainer.h"
 #include "loop/loop.h"
 
-#define NOTHING "no certificate that is meant has a backup: the door obtains none (certificates: - acme)"
-
 struct swap {
     struct message message;
     struct keeper *keeper;
@@ -36,7 +34,7 @@ static void on_swap(struct message *m)
     struct swap *s = CONTAINER_OF(m, struct swap, message);
     struct obtainer *o = keeper_obtainer(s->keeper);
     const struct obtainer_swap what = {.name = s->name, .ca = s->ca};
-    int rc = o != NULL ? obtainer_swap(o, &what, &s->swapped, &s->err) : err_set(&s->err, NOTHING);
+    int rc = o != NULL ? obtainer_swap(o, &what, &s->swapped, &s->err) : -1; /* without words */
     s->failed = rc < 0;
     m->run = on_swapped;
     loop_post(keeper_home(s->keeper), m);
@@ -46,8 +44,7 @@ void keeper_swap(void *keeper, const char *name, const char *ca, keeper_swapped 
 {
     struct keeper *k = keeper;
     if (keeper_loop(k) == NULL) {
-        struct err err;
-        err_set(&err, NOTHING);
+        const struct err err = {""};
         done(arg, 0, 0, &err);
         return;
     }

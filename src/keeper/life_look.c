@@ -5,7 +5,8 @@
 
 #define RETRY_LEAST INT64_C(60)
 #define RETRY_MOST INT64_C(3600)
-#define ANEW_SPREAD INT64_C(8)  /* seconds: the staple of a new certificate is wanted soon */
+#define ANEW_SPREAD \
+    INT64_C(8) /* seconds: the staple of a new certificate is wanted soon; of must-staple at once */
 #define ARI_GRACE INT64_C(3600) /* that a CA has at least to deliver what it wants renewed */
 #define JITTER_PART 8
 
@@ -87,7 +88,7 @@ static void set_all(struct life *p, struct lineage *l, int64_t now)
 void life_look_anew(struct life *p, struct life_slot *s, int64_t now)
 {
     if (s->has_status)
-        s->status_at = now + 1 + life_random(p, ANEW_SPREAD);
+        s->status_at = now + 1 + (s->must_staple ? 0 : life_random(p, ANEW_SPREAD));
     if (p->cas[s->ca].ari) /* "immediately after issuance" (RFC 9773, 4.3) */
         s->ari_at = now + 1 + life_random(p, ANEW_SPREAD);
 }

@@ -45,18 +45,23 @@ void obtained_tell(const struct obtained *g)
         g->ear.turned(g->ear.arg);
 }
 
+void obtained_changed(const struct obtained *g)
+{
+    const struct obtainer_owner *owner = &g->o->owner;
+    for (size_t i = 0; i < g->wish->names_len; i++)
+        owner->changed(owner->arg, g->wish->names[i]);
+}
+
 /* ---- turns ---- */
 
 /* False: nothing has changed, it was read from the book. */
 static bool serve(struct obtained *g, int slot)
 {
-    const struct obtainer_owner *owner = &g->o->owner;
     g->served = slot;
     if (slot != LIFE_NO_SLOT && g->certs[slot] != NULL && g->certs[slot] == g->told)
         return false;
     g->told = NULL;
-    for (size_t i = 0; i < g->wish->names_len; i++)
-        owner->changed(owner->arg, g->wish->names[i]);
+    obtained_changed(g);
     return true;
 }
 
@@ -209,6 +214,7 @@ void obtainer_set(struct obtainer *o, const struct obtainer_settings *settings)
 {
     CHECK_MAGIC(o, OBTAINER_MAGIC);
     life_set(o->life, settings->check_every, settings->orders);
+    o->check_every = settings->check_every;
 }
 
 /* What the book has in a slot. */
@@ -292,6 +298,7 @@ static void set_wish(struct obtained *g, struct acme_wish *wish)
 static void drop(struct obtained *g)
 {
     list_remove(&g->node);
+    obtained_outgoing_end(g);
     for (size_t i = 0; i < LIFE_SLOTS; i++)
         cert_unref(g->certs[i]);
     acme_wish_free(g->wish);
@@ -406,12 +413,19 @@ bool obtained_is_named(const struct obtained *g, const char *name)
     return false;
 }
 
+struct cert *obtained_served(const struct obtained *g)
+{
+    if (g->served == LIFE_NO_SLOT)
+        return NULL;
+    return g->outgoing != NULL && g->outgoing_slot == g->served ? g->outgoing : g->certs[g->served];
+}
+
 bool obtained_find(const struct obtained *g, const char *name, struct cert_answer *ret)
 {
     CHECK_MAGIC(g, OBTAINED_MAGIC);
     if (!obtained_is_named(g, name))
         return false;
-    struct cert *cert = g->served != LIFE_NO_SLOT ? g->certs[g->served] : NULL;
+    struct cert *cert = obtained_served(g);
     if (cert == NULL) {
         *ret = (struct cert_answer){.why = "its certificate has not been obtained yet",
                                     .good_for = NSEC_PER_SEC};

@@ -76,7 +76,8 @@ enum obtained_stage obtained_stage(const struct obtained *g, int64_t *ret_next)
     const struct lineage *l = g->lineage;
     int64_t now = obtainer_now();
     *ret_next = life_due_of(l);
-    if (g->order.running != NULL || l->ordering != LIFE_NO_SLOT || g->look.running != NULL)
+    if (g->order.running != NULL || l->ordering != LIFE_NO_SLOT || g->look.running != NULL ||
+        g->outgoing != NULL)
         *ret_next = now;
     if (life_serves(l, now) != g->served) { /* its turn is near */
         *ret_next = now;

@@ -35,6 +35,7 @@ struct obtainer {
     struct list programs; /* hooks that run */
     struct timer timer;
     struct task turn;
+    int64_t check_every; /* as in obtainer_settings */
 };
 
 /* An order, or a question, that is under way. */
@@ -59,6 +60,10 @@ struct obtained {
     struct prover *dns;             /* made when it is first needed; NULL: none */
     struct cert *certs[LIFE_SLOTS]; /* what is in the slots, or NULL */
     int served;                     /* slot, or LIFE_NO_SLOT */
+    struct cert *outgoing; /* what `outgoing_slot` had before, which is served in the stead of what it
+                              has now until that has its staple, or `outgoing_end`; or NULL */
+    int outgoing_slot;
+    struct timer outgoing_end;
     struct obtained_errand order, look;
     struct question *status; /* whether the certificate in status_slot is revoked; NULL: not asked now */
     int status_slot;
@@ -79,6 +84,12 @@ void obtainer_go_on(struct obtainer *o);
 
 /* Put what is known of it into the book. */
 void obtained_save(const struct obtained *g);
+
+/* What clients get, or NULL; no reference. */
+struct cert *obtained_served(const struct obtained *g);
+
+/* Clients are to ask anew for all its names. */
+void obtained_changed(const struct obtained *g);
 
 /* Is it for that name, be it by a wildcard? */
 bool obtained_is_named(const struct obtained *g, const char *name);
@@ -107,6 +118,13 @@ void obtained_cancel_status(struct obtained *g);
 
 /* The certificate of a slot is served with that staple from now on; NULL: with none. */
 void obtained_staple(const struct obtained *g, int slot, struct cert_staple *staple);
+
+/* A certificate that must be stapled has come into the slot, and those in `certs` are still those of before:
+ * is what is there served on until there is a staple? `before`: the slot as it was. */
+bool obtained_awaits_staple(struct obtained *g, int slot, const struct life_slot *before);
+
+/* Whoever was served in that way goes, and clients get what is in the slot. */
+void obtained_outgoing_end(struct obtained *g);
 
 /* Give up what is under way. */
 void obtained_cancel(struct obtained *g);

@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/str.h"
 #include "cert/cert.h"
 #include "cert/key.h"
 #include "keeper/obtainer_internal.h"
+
+#define CHOICE_SHOWN 5
 
 /* ---- swap ---- */
 
@@ -28,6 +31,41 @@ static int number_of(const struct obtainer *o, const char *ca)
     for (size_t i = 0; i < o->cas_len; i++)
         if (strcmp(o->cas[i].url, url) == 0)
             return (int)i;
+    return -1;
+}
+
+/* The first name of each, or the URLs of the CAs, as a phrase: what could be meant. */
+static void put_choice(const struct obtainer *o, bool cas, struct buf *ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; cas && i < o->cas_len; i++, n++)
+        if (n < CHOICE_SHOWN)
+            CHECK(buf_printf(ret, "%s'%s'", n > 0 ? ", " : "", o->cas[i].url));
+    for (struct list *at = o->all.next; !cas && at != &o->all; at = at->next) {
+        const struct obtained *g = CONTAINER_OF(at, struct obtained, node);
+        if (g->ear.taken != NULL)
+            continue; /* on demand there are too many */
+        if (n++ < CHOICE_SHOWN)
+            CHECK(buf_printf(ret, "%s%s", n > 1 ? ", " : "", g->wish->names[0]));
+    }
+    if (n > CHOICE_SHOWN)
+        CHECK(buf_printf(ret, " and more"));
+}
+
+static int refuse(const struct obtainer *o, const struct obtainer_swap *what, struct err *err)
+{
+    struct buf choice = {0};
+    put_choice(o, what->name == NULL, &choice);
+    const char *known = choice.len > 0 ? buf_text(&choice) : "none but on demand";
+    if (what->name != NULL)
+        err_set(err, "the door obtains no certificate for '%s'; what it obtains: %s", what->name, known);
+    else
+        err_set(
+            err,
+            "no certificate is from a CA '%s', neither by a name in acme_cas nor by the URL of a directory; "
+            "its CAs: %s",
+            what->ca, known);
+    buf_free(&choice);
     return -1;
 }
 
@@ -53,14 +91,11 @@ int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct o
     if (what->name != NULL) {
         swap_named(o, what->name, ret, &why);
         if (ret->swapped + ret->left == 0)
-            return err_set(err, "the door obtains no certificate for '%s'", what->name);
+            return refuse(o, what, err);
     } else {
         int ca = what->ca != NULL ? number_of(o, what->ca) : -1;
         if (what->ca != NULL && ca < 0)
-            return err_set(err,
-                           "no certificate is from a CA '%s', neither by a name in acme_cas nor by the URL "
-                           "of a directory",
-                           what->ca);
+            return refuse(o, what, err);
         ret->swapped = life_swap_all(o->life, ca, obtainer_now(), &ret->left);
     }
     obtainer_go_on(o);

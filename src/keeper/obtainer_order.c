@@ -195,12 +195,12 @@ static int take(struct obtained *g, const struct issued *issued, struct cert *ce
         life_take_back(o->life, g->lineage, &before, obtainer_now());
         return -1;
     }
+    bool awaits = obtained_awaits_staple(g, slot, &before.slot[slot]);
     cert_unref(g->certs[slot]);
     g->certs[slot] = cert_ref(cert);
     save_ca(g, g->order.ca);
-    if (g->served == slot) /* no turn tells of it: the slot is the same */
-        for (size_t i = 0; i < g->wish->names_len; i++)
-            o->owner.changed(o->owner.arg, g->wish->names[i]);
+    if (g->served == slot && !awaits) /* no turn tells of it: the slot is the same */
+        obtained_changed(g);
     return 0;
 }
 

@@ -19,6 +19,7 @@
 #define SWAPS_MAGIC 0x5a4b5000u
 #define LIST "swaps.json"
 #define BAD ".bad"
+#define CHOICE_SHOWN 5
 #define LIST_MAX (4 * 1024 * 1024)
 
 /* A pair that was swapped once, by its id. */
@@ -159,7 +160,8 @@ static void keep_bad(const char *path, const struct err *why, struct err *ret)
     buf_free(&bad);
 }
 
-static void read_list(struct swaps *s, struct err *trouble)
+/* `only`: it is another's. */
+static void read_list(struct swaps *s, bool only, struct err *trouble)
 {
     struct buf path = {0};
     struct stat there;
@@ -169,7 +171,7 @@ static void read_list(struct swaps *s, struct err *trouble)
     if (stat(buf_text(&path), &there) != 0) {
         if (errno != ENOENT)
             err_errno(trouble, errno, "%s", buf_text(&path));
-    } else if (read_file(s, buf_text(&path), &why) != 0) {
+    } else if (read_file(s, buf_text(&path), &why) != 0 && !only) {
         keep_bad(buf_text(&path), &why, trouble);
     }
     buf_free(&path);
@@ -353,6 +355,59 @@ void swaps_do(struct swaps *s, const struct standby_pair *pairs, size_t n, const
             swap_if_good(s, &pairs[i], now, ret);
 }
 
+/* How it can be meant. */
+static const char *word_of(const struct cert *served, const struct swaps_order *order,
+                           char space[PEM_NAME_MAX])
+{
+    if (order->ca != NULL)
+        return cert_issuer_text(served, space);
+    return served->names_len > 0 ? served->names[0] : served->label;
+}
+
+bool swaps_choice(const struct swaps *s, const struct standby_pair *pairs, size_t n,
+                  const struct swaps_order *order, struct buf *ret)
+{
+    CHECK_MAGIC(s, SWAPS_MAGIC);
+    const char *mark = order->ca != NULL ? "'" : "";
+    char space[PEM_NAME_MAX], before[CHOICE_SHOWN][PEM_NAME_MAX];
+    size_t shown = 0, more = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (pairs[i].side[STANDBY_BACKUP] == NULL || is_repeated(pairs, i))
+            continue;
+        const char *word = word_of(pairs[i].side[active_of(s, &pairs[i])], order, space);
+        size_t k = 0;
+        while (k < shown && strcmp(before[k], word) != 0)
+            k++;
+        if (k < shown)
+            continue;
+        if (shown == CHOICE_SHOWN) {
+            more++;
+            continue;
+        }
+        str_copy(before[shown], sizeof(before[shown]), word, strlen(word));
+        CHECK(buf_printf(ret, "%s%s%s%s", shown > 0 ? ", " : "", mark, word, mark));
+        shown++;
+    }
+    if (more > 0)
+        CHECK(buf_printf(ret, " and more"));
+    return shown > 0;
+}
+
+void swaps_tell_kept(const struct swaps *s, const struct standby_pair *pairs, size_t n, swaps_notice *notice,
+                     void *arg)
+{
+    struct err text;
+    CHECK_MAGIC(s, SWAPS_MAGIC);
+    for (size_t i = 0; i < n; i++) {
+        if (pairs[i].side[STANDBY_BACKUP] == NULL || active_of(s, &pairs[i]) != STANDBY_BACKUP)
+            continue;
+        err_set(&text, "certificate %s was swapped before this start (%s): %s is served instead",
+                pairs[i].side[STANDBY_FIRST]->label, life_swap_word(find(s, &pairs[i])->why),
+                pairs[i].side[STANDBY_BACKUP]->label);
+        notice(arg, text.text);
+    }
+}
+
 struct swaps_state swaps_state_of(const struct swaps *s, const struct standby_pair *pair)
 {
     const struct swapped *is = find(s, pair);
@@ -361,12 +416,12 @@ struct swaps_state swaps_state_of(const struct swaps *s, const struct standby_pa
 
 /* ---- life ---- */
 
-struct swaps *swaps_open(const char *dir, struct err *ret_trouble)
+static struct swaps *open_list(const char *dir, bool only, struct err *ret_trouble)
 {
     struct swaps *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
     *s = (struct swaps){.magic = SWAPS_MAGIC, .dir = str_dup(dir)};
-    read_list(s, ret_trouble);
+    read_list(s, only, ret_trouble);
     uint8_t(*ids)[STANDBY_ID] = calloc(s->n + 1, sizeof(*ids));
     size_t aside = 0;
     CHECK(ids != NULL);
@@ -376,6 +431,20 @@ struct swaps *swaps_open(const char *dir, struct err *ret_trouble)
     s->now = set_aside_new((const uint8_t(*)[STANDBY_ID])ids, aside);
     free(ids);
     return s;
+}
+
+struct swaps *swaps_open(const char *dir, struct err *ret_trouble)
+{
+    return open_list(dir, false, ret_trouble);
+}
+
+struct set_aside *swaps_kept(const char *dir)
+{
+    struct err ignored;
+    struct swaps *s = open_list(dir, true, &ignored);
+    struct set_aside *kept = set_aside_ref(s->now);
+    swaps_close(s);
+    return kept;
 }
 
 void swaps_close(struct swaps *s)

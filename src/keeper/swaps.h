@@ -16,11 +16,16 @@
 #include "keeper/life.h"
 #include "session/standby.h"
 
+struct buf;
 struct swaps;
 
 /* Read what is kept below `dir`; nothing is made there. Never NULL: a list that cannot be used, as
  * `ret_trouble` says (empty: nothing), counts as empty, and its file is renamed to swaps.json.bad. */
 struct swaps *swaps_open(const char *dir, struct err *ret_trouble);
+
+/* What backups a door was serving for when it last kept that below `dir`, which is only read: for whoever
+ * asks beside it. What cannot be used is nothing. One reference; never NULL. */
+struct set_aside *swaps_kept(const char *dir);
 
 /* NULL is allowed. */
 void swaps_close(struct swaps *s);
@@ -51,6 +56,15 @@ struct swaps_result {
 /* An operator wants the others served; swaps_judge() follows. */
 void swaps_do(struct swaps *s, const struct standby_pair *pairs, size_t n, const struct swaps_order *order,
               int64_t now, struct swaps_result *ret);
+
+/* What an order could mean of these pairs, as a phrase: the names, or with order->ca the CAs, of those that
+ * are served and have a backup. False: none has one. */
+bool swaps_choice(const struct swaps *s, const struct standby_pair *pairs, size_t n,
+                  const struct swaps_order *order, struct buf *ret);
+
+/* Tell of each whose backup is served by a swap that was kept: for a start. */
+void swaps_tell_kept(const struct swaps *s, const struct standby_pair *pairs, size_t n, swaps_notice *notice,
+                     void *arg);
 
 /* Why the served one of a pair is what it is, and since when (seconds since 1970). */
 struct swaps_state {

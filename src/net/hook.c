@@ -16,6 +16,8 @@
 #include "net/program.h"
 
 #define OUTPUT_MAX 512
+#define READ_AT_ONCE 4096
+#define READS_IN_A_TURN 64 /* more than a socket holds; who prints without end lets others have theirs */
 
 struct hook {
     struct loop *loop;
@@ -75,17 +77,17 @@ static void tell(struct hook *h, enum hook_end end, const struct err *why)
 static void on_output(struct watch *w, uint32_t events)
 {
     struct hook *h = CONTAINER_OF(w, struct hook, output);
-    char some[1024];
-    ssize_t n;
+    char some[READ_AT_ONCE];
+    ssize_t n = 1;
     (void)events;
-    while ((n = read(w->fd, some, sizeof(some))) > 0) {
+    for (int i = 0; i < READS_IN_A_TURN && (n = read(w->fd, some, sizeof(some))) > 0; i++) {
         size_t keep = MIN((size_t)n, sizeof(h->said) - 1), had = strlen(h->said);
         size_t old = MIN(had, sizeof(h->said) - 1 - keep);
         memmove(h->said, h->said + had - old, old);
         memcpy(h->said + old, some + (size_t)n - keep, keep);
         h->said[old + keep] = '\0';
     }
-    if (n == 0)
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         loop_close(h->loop, &h->output);
 }
 
@@ -184,7 +186,7 @@ struct hook *hook_start(const struct hook_wish *wish, struct err *err)
     }
     h->path = str_dup(wish->command[0]);
     shutdown(fd, SHUT_WR);
-    if (loop_watch(loop, &h->output, fd, EPOLLIN | EPOLLET, on_output) != 0)
+    if (loop_watch(loop, &h->output, fd, EPOLLIN, on_output) != 0) /* as long as there is more */
         close(fd);
     loop_set_timer(loop, &h->patience, loop_now(loop) + wish->patience);
     return h;

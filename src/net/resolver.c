@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -42,6 +43,7 @@ struct dns_socket {
 struct resolver {
     struct loop *loop;
     ares_channel channel;
+    bool asks_servers_alone; /* see resolver_new_at() */
     struct list sockets;
     struct timer timeout;
 };
@@ -157,6 +159,7 @@ static struct resolver *make(struct loop *loop, const char *servers, struct err 
     struct resolver *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
     r->loop = loop;
+    r->asks_servers_alone = servers != NULL;
     list_init(&r->sockets);
     timer_init(&r->timeout, on_timeout);
     int code = set_up(r, servers);
@@ -262,12 +265,34 @@ static struct resolve_query *asked(struct resolve_query *q)
     return q;
 }
 
+/* Names below localhost. are of this very host, and no name server knows them (RFC 6761, 6.3); localhost
+ * itself the library answers, and /etc/hosts has a say in that. */
+static bool is_below_localhost(const char *host)
+{
+    static const char domain[] = ".localhost";
+    size_t len = strlen(host), of_domain = sizeof(domain) - 1;
+    len -= len > 0 && host[len - 1] == '.';
+    return len > of_domain && strncasecmp(host + len - of_domain, domain, of_domain) == 0;
+}
+
+/* IPv4 first: whoever listens on one of them alone mostly listens there. */
+static void answer_loopback(uint16_t port, resolve_done *done, void *arg)
+{
+    struct net_addr addrs[2];
+    CHECK(net_addr_parse("127.0.0.1", port, &addrs[0]) && net_addr_parse("::1", port, &addrs[1]));
+    done(arg, RESOLVE_OK, addrs, ARRAY_LEN(addrs));
+}
+
 struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint16_t port, resolve_done *done,
                                       void *arg)
 {
     struct net_addr literal;
     if (net_addr_parse(host, port, &literal)) {
         done(arg, RESOLVE_OK, &literal, 1);
+        return NULL;
+    }
+    if (!r->asks_servers_alone && is_below_localhost(host)) {
+        answer_loopback(port, done, arg);
         return NULL;
     }
     struct resolve_query *q = calloc(1, sizeof(*q));

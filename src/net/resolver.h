@@ -44,8 +44,9 @@ struct resolver *resolver_new_at(struct loop *loop, const char *servers, struct 
 void resolver_free(struct resolver *r);
 
 /* Look up a name or literal; the addresses carry `port`. The name is asked for as it stands: no search domain
- * is added, since policy has judged this name and no other. Returns a handle to cancel with, or NULL when
- * `done` has been called already. */
+ * is added, since policy has judged this name and no other; those below "localhost" are loopback addresses,
+ * and nobody is asked, but by one of resolver_new_at(). Returns a handle to cancel with, or NULL when `done`
+ * has been called already. */
 struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint16_t port, resolve_done *done,
                                       void *arg);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/page_html.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -150,8 +151,9 @@ void page_links(struct str html, page_link_found *found, void *arg)
 
 /* ---- references ---- */
 
-/* Without what a page's author may have around it, its fragment, and "&amp;" where "&" is meant. False: too
- * long, or not printable. */
+/* Without what a page's author may have around it, its fragment, and "&amp;" where "&" is meant; what is not
+ * ASCII in the form that goes over the wire (RFC 3987, 3.1) and is safe to show. False: too long, or not
+ * printable. */
 static bool plain(struct str reference, char ret[PAGE_PATH_MAX])
 {
     struct scan s = {reference.p, reference.p + reference.len};
@@ -161,9 +163,13 @@ static bool plain(struct str reference, char ret[PAGE_PATH_MAX])
     while (s.at < s.end && is_space(s.end[-1]))
         s.end--;
     for (; s.at < s.end && *s.at != '#'; s.at++) {
-        if ((unsigned char)*s.at <= ' ' || *s.at == 0x7f || n + 1 == PAGE_PATH_MAX)
+        unsigned char c = (unsigned char)*s.at;
+        bool ascii = c < 0x80;
+        size_t len = ascii ? 1 : 3;
+        if (c <= ' ' || c == 0x7f || n + len >= PAGE_PATH_MAX)
             return false;
-        ret[n++] = *s.at;
+        snprintf(ret + n, len + 1, ascii ? "%c" : "%%%02X", c);
+        n += len;
         if (begins(&s, "&amp;"))
             s.at += strlen("amp;");
     }

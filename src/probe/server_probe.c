@@ -75,6 +75,7 @@ static bool end_without_tls(struct server_probe *p)
     struct link_peer peer;
     char text[STARTTLS_CLEAR_MAX];
     link_peer(p->link, &peer);
+    p->result.alert = peer.alert;
     if (peer.found.len > 0 && p->params.to.protocol == NULL)
         return end(p, PROBE_OTHER_PROTOCOL, "%s", starttls_found_clear(peer.found, "--starttls ", text));
     if (peer.found.len > 0)
@@ -90,6 +91,7 @@ void server_probe_take(const struct link_peer *peer, struct server_probe_result 
     ret->shook_hands = true;
     ret->resumed = peer->resumed;
     ret->version = peer->version;
+    ret->group_code = peer->group;
     ret->group = peer->group_name;
     ret->cipher = peer->cipher;
     ret->traffic.retried = peer->hello_retry;

@@ -37,10 +37,12 @@ struct server_probe_result {
     struct err text;            /* what was found and what was expected; "" with PROBE_GOOD */
     struct net_addr address;    /* that was tried last; AF_UNSPEC: none was */
     int64_t spent[PROBE_STEPS]; /* nanoseconds, or PROBE_NOT_REACHED */
+    uint8_t alert;              /* by which the server ended the handshake (RFC 8446, 6); 0: by none */
     bool shook_hands;           /* the handshake is complete, and what follows is known */
     bool resumed;               /* with a ticket of `sessions` */
     uint16_t version;           /* 0x0304 */
-    const char *group;          /* static; NULL: none was used */
+    uint16_t group_code;        /* IANA; 0: none was used */
+    const char *group;          /* static; NULL likewise */
     const char *cipher;         /* IANA name, static */
     char alpn[PROBE_ALPN_MAX];  /* what the server chose; "": nothing */
     struct probe_traffic traffic;

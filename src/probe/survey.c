@@ -40,6 +40,23 @@ static void judge_order(struct survey *s)
         s->facts.answer[SURVEY_SERVER_ORDER] = s->first_suite == s->first_reversed ? SURVEY_YES : SURVEY_NO;
 }
 
+/* A server that refuses our plain hello of the very version in which the first handshake was made dislikes
+ * something else about it. Then it is not known why it has refused the odd ones, either. */
+static void doubt(struct survey *s)
+{
+    enum survey_answer *answer = s->facts.answer;
+    const struct server_probe_result *first = s->params.first;
+    if (first == NULL)
+        return;
+    enum survey_question plain = first->version == 0x0304 ? SURVEY_TLS_1_3 : SURVEY_TLS_1_2;
+    if (answer[plain] != SURVEY_NO)
+        return;
+    answer[plain] = SURVEY_UNKNOWN;
+    for (int q = SURVEY_LONG_HELLO; q <= SURVEY_ECH_GREASE; q++)
+        if (answer[q] == SURVEY_NO)
+            answer[q] = SURVEY_UNKNOWN;
+}
+
 static void prove(struct survey *s, size_t i)
 {
     const struct buf *pem = &s->facts.certificate[i]->shown.pem;
@@ -56,6 +73,7 @@ static void finish(struct survey *s)
     s->is_over = true;
     wheel_cancel(&s->timer);
     judge_order(s);
+    doubt(s);
     for (size_t i = 0; i < s->facts.certificates; i++)
         prove(s, i);
     loop_defer(s->params.to.loop, &s->over);

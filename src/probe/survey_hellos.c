@@ -38,8 +38,10 @@ static const struct group {
     {0x0102, false, "ffdhe4096"},
 };
 
-/* What every client has, so that nothing else is odd about a hello than what is asked. */
+/* What every client has, so that nothing else is odd about a hello than what is asked. The last place is for
+ * the group of the first handshake. */
 static const uint16_t usual_groups[] = {0x001d, 0x0017, 0x0018, 0x0019};
+#define GROUPS_MAX (ARRAY_LEN(usual_groups) + 1)
 static const uint16_t schemes[] = {0x0403, 0x0503, 0x0603, 0x0807, 0x0804, 0x0805, 0x0806, 0x0401,
                                    0x0501, 0x0601, 0x0203, 0x0201, 0x0904, 0x0905, 0x0906};
 static const uint16_t versions[] = {TLS_1_3, TLS_1_2, 0x0302, 0x0301};
@@ -320,17 +322,31 @@ static struct hello_codes versions_of(uint16_t version)
     return version == TLS_1_3 ? CODES(versions_13) : (struct hello_codes){0};
 }
 
+/* A server may take nothing but hybrids. One that the first handshake has shown is offered behind the others,
+ * without a share: who wants it says so by a HelloRetryRequest, which is an answer. */
+static struct hello_codes groups_of(const struct line *l, uint16_t space[GROUPS_MAX])
+{
+    const struct server_probe_result *first = l->survey->params.first;
+    size_t len = ARRAY_LEN(usual_groups);
+    memcpy(space, usual_groups, sizeof(usual_groups));
+    if (first != NULL && survey_group_is_hybrid(first->group_code) &&
+        versions_of(l->hello_line->version).len > 0)
+        space[len++] = first->group_code;
+    return (struct hello_codes){space, len};
+}
+
 void survey_write_hello(const struct line *l, struct buf *ret, size_t *ret_first, int64_t *ret_pause)
 {
     const struct hello_line *kind = l->hello_line;
     uint8_t random[HELLO_RANDOM_MAX];
+    uint16_t groups[GROUPS_MAX];
     struct buf message = {0};
     CHECK(getentropy(random, sizeof(random)) == 0);
     struct hello_offer offer = {.legacy_version =
                                     kind->version == 0 || kind->version > TLS_1_2 ? TLS_1_2 : kind->version,
                                 .versions = versions_of(kind->version),
                                 .suites = {l->left.code, l->left.len},
-                                .groups = CODES(usual_groups),
+                                .groups = groups_of(l, groups),
                                 .schemes = CODES(schemes),
                                 .name = l->survey->params.to.name,
                                 .share = true,

@@ -225,11 +225,11 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
 /* How a client's handshake went, and what the server says of itself then; sizes in bytes, of UDP's payload.
  */
 struct quic_handshake_facts {
-    uint32_t version; /* that was agreed on */
-    bool retried;     /* the server had us prove our address first (Retry) */
-    uint64_t first_out,
-        first_in;     /* what we sent before we heard anything, and what came before we answered */
-    uint64_t out, in; /* until it was complete */
+    uint32_t version;   /* that was agreed on */
+    bool retried;       /* the server had us prove our address first (Retry) */
+    uint64_t first_out; /* what we sent before we heard anything ... */
+    uint64_t first_in;  /* ... and what came before we answered */
+    uint64_t out, in;   /* until it was complete */
     /* transport parameters (RFC 9000, 18.2; RFC 9221, 3) */
     int64_t idle_timeout;       /* nanoseconds; 0: none */
     uint64_t payload_max;       /* of a packet that it takes */

@@ -19,7 +19,7 @@ struct place {
 static struct ech_source *source_of(struct snapshot_shared *shared, const struct config_doh *doh,
                                     const char *host, uint16_t port)
 {
-    const struct ech_resolver resolver = {.url = doh->url.text, .ca_file = doh->ca.text};
+    const struct doh_resolver resolver = config_doh_resolver(doh);
     for (struct list *n = shared->ech_sources.next; n != &shared->ech_sources; n = n->next) {
         struct place *p = CONTAINER_OF(n, struct place, node);
         if (ech_source_is(p->source, &resolver, host, port))

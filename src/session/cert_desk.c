@@ -167,8 +167,7 @@ enum cert_desk_result cert_desk_find(struct cert_desk *desk, const struct cert_c
                                      const struct net_addr *peer, struct cert_waiter *waiter,
                                      const struct cert_answer **ret)
 {
-    static const struct cert_answer nameless = {.why =
-                                                    "the client names no host that could have a certificate"},
+    static const struct cert_answer nameless = {.why = CERT_DESK_NAMELESS},
                                     busy = {.why = "too many certificates are being waited for"};
     char name[HOSTNAME_MAX + 1];
     struct cert_cache_key tidied = {{name, 0}, key->route};

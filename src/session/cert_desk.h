@@ -31,6 +31,9 @@ struct cert_waiter {
                       leaves three quarters of the room to others */
 };
 
+/* Why a client that sends no server name, or one that is none, is shown none that is looked up. */
+#define CERT_DESK_NAMELESS "the client names no host that could have a certificate"
+
 enum cert_desk_result {
     CERT_DESK_FOUND,
     CERT_DESK_WAIT, /* it has been asked for, and the waiter is enrolled */

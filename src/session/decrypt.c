@@ -12,7 +12,6 @@ static enum session_state begin_again(struct session *s, struct ech_opened *open
 {
     struct setup *p = s->setup;
     struct str rest = {p->view.p + p->scan.wire_len, p->view.len - p->scan.wire_len};
-    s->ech_accepted = true;
     memcpy(p->hello.outer, outer->name, (size_t)outer->name_len + 1);
     s->down = ech_link_new(s->down, opened, rest, session_limits(s)->hello_size);
     session_own(s, s->down);
@@ -28,7 +27,8 @@ bool session_decrypts(struct session *s, const struct hello *h, enum session_sta
     struct ech_opened opened;
     if (ring == NULL || h->ech != HELLO_ECH_OUTER)
         return false;
-    switch (ech_open(ech_ring_keys(ring), h, &opened)) {
+    s->ech = ech_open(ech_ring_keys(ring), h, &opened);
+    switch (s->ech) {
     case ECH_OPENED:
         *ret_next = begin_again(s, &opened, h);
         return true;
@@ -37,7 +37,6 @@ bool session_decrypts(struct session *s, const struct hello *h, enum session_sta
         *ret_next = session_refuse_hello(s, (uint8_t)opened.alert, CLOSE_HELLO_BAD);
         return true;
     default:
-        s->ech_refused = true;
         return false;
     }
 }

@@ -16,6 +16,7 @@
 #include "session/routing.h"
 #include "session/snapshot.h"
 #include "session/staging.h"
+#include "tls/groups.h"
 #include "tls/server.h"
 
 /* ---- the hello ---- */
@@ -33,6 +34,16 @@ static const uint8_t all_groups[] = {
 #include "tables/groups.def"
 #undef X
 };
+
+/* The bodies of extensions: vectors with their length before them. */
+static const uint8_t groups_extension[] = {
+    U16(sizeof(all_groups)),
+#define X(name, code, hybrid, remark) U16(code),
+#include "tables/groups.def"
+#undef X
+};
+
+static const uint8_t versions_extension[] = {4, U16(CONFIG_TLS_1_3), U16(CONFIG_TLS_1_2)};
 
 /* A hello and what it points to. */
 struct made {
@@ -133,9 +144,11 @@ static const struct tls_server *server_of(const struct snapshot *snap, const str
     return server;
 }
 
-static void choose_certificate(const struct route_runtime *r, const struct foresee_client *c,
-                               const struct cert_query *query, struct foresight *f)
+/* False: there is none, nor will there be. */
+static bool choose_certificate(const struct snapshot *snap, const struct foresee_client *c,
+                               foresee_lacks *lacks, const struct cert_query *query, struct foresight *f)
 {
+    const struct route_runtime *r = f->route;
     const struct cert_store *store = f->candidates ? r->candidates.store : r->store;
     const struct certify_wish wish = {
         .route = r, .query = query, .peer = &c->peer, .candidates = f->candidates};
@@ -146,6 +159,22 @@ static void choose_certificate(const struct route_runtime *r, const struct fores
     bool exact = store != NULL && cert_select_exact(store, query) != NULL;
     bool certain = cert != NULL || !r->looks_up || exact;
     f->looked_up = !certain || result != CERT_DESK_FOUND;
+    why = !f->looked_up      ? NULL
+          : *c->name == '\0' ? CERT_DESK_NAMELESS
+                             : lacks(snap->config, r->asks_as, c->name);
+    f->looked_up = f->looked_up && why == NULL;
+    return why == NULL || f->cert != NULL ||
+           ends(f, CLOSE_UNCERTIFIED, (enum alert)certify_alert(CERT_DESK_NONE, false), why);
+}
+
+/* Of its versions and groups. */
+static const char *refusal_of(const struct tls_server *server, const struct foresee_client *c)
+{
+    bool listed = c->version >= CONFIG_TLS_1_3; /* supported_versions is an extension of TLS 1.3 */
+    const struct tls_groups_offer offer = {
+        .versions = cursor_of(versions_extension, listed ? sizeof(versions_extension) : 0),
+        .groups = cursor_of(groups_extension, sizeof(groups_extension))};
+    return tls_server_refusal(server, &offer);
 }
 
 /* As far as TLS agrees. What the library judges by the settings it was given is judged by these here. */
@@ -154,8 +183,11 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
                         struct foresight *f)
 {
     bool refused = false;
+    const char *refusal = refusal_of(server, c);
     char why[128];
     f->version = hello->query.version;
+    if (refusal != NULL)
+        return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_INSUFFICIENT_SECURITY, refusal);
     if (c->quic && f->version != CONFIG_TLS_1_3)
         return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_PROTOCOL_VERSION,
                     "QUIC needs TLS 1.3, and the client or the route does not speak it");
@@ -194,7 +226,7 @@ static bool prove_client(const struct tls_server *server, const struct foresee_c
 }
 
 static bool begin_tls(const struct snapshot *snap, const struct foresee_client *c, const struct hello *h,
-                      const struct hello_note *note, struct foresight *f)
+                      const struct hello_note *note, foresee_lacks *lacks, struct foresight *f)
 {
     const struct tls_server *server = server_of(snap, c, f);
     struct routing_client client;
@@ -203,7 +235,8 @@ static bool begin_tls(const struct snapshot *snap, const struct foresee_client *
         return true;
     routing_client(h, note, &f->route->config->tls, &client);
     staging_tls(&f->route->config->tls, snap->staging, f->candidates, &tls);
-    choose_certificate(f->route, c, &client.hello.query, f);
+    if (!choose_certificate(snap, c, lacks, &client.hello.query, f))
+        return false;
     f->ends_tls = true;
     return shake_hands(server, c, &client.hello, &tls, f) && prove_client(server, c, f);
 }
@@ -261,7 +294,7 @@ static bool authorise(const struct snapshot *snap, const struct snapshot_shared 
 }
 
 void foresee(const struct snapshot *snap, const struct snapshot_shared *shared,
-             const struct foresee_client *c, struct foresight *ret)
+             const struct foresee_client *c, foresee_lacks *lacks, struct foresight *ret)
 {
     struct made made;
     const struct hello *h = &made.hello;
@@ -273,7 +306,7 @@ void foresee(const struct snapshot *snap, const struct snapshot_shared *shared,
     if (!find_route(snap, shared, c, h, &match, ret))
         return;
     routing_note(h, &match, c->quic ? JA4_QUIC : JA4_TCP, &note);
-    if (begin_tls(snap, c, h, &note, ret))
+    if (begin_tls(snap, c, h, &note, lacks, ret))
         authorise(snap, shared, c, ret);
 }
 

@@ -18,6 +18,7 @@
 #include "policy/policy.h"
 
 struct buf;
+struct config;
 struct identity;
 struct route_runtime;
 struct route_trial;
@@ -60,10 +61,14 @@ struct foresight {
     char why[POLICY_TEXT_MAX];     /* ... and why */
 };
 
+/* Why a running door looks up no certificate for that name, in its words: static text; NULL: it may have one.
+ * `route` as in struct cert_question. */
+typedef const char *foresee_lacks(const struct config *config, uint32_t route, const char *name);
+
 /* Fill in *ret as far as the connection comes. `client->listener` is one of the configuration that begins
  * with TLS, or with STARTTLS. */
 void foresee(const struct snapshot *snap, const struct snapshot_shared *shared,
-             const struct foresee_client *client, struct foresight *ret);
+             const struct foresee_client *client, foresee_lacks *lacks, struct foresight *ret);
 
 /* Free the identity; the rest is borrowed. */
 void foresight_free(struct foresight *f);

@@ -191,21 +191,20 @@ static struct quic_hello_answer on_hello(void *owner, const uint8_t *message, si
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
         return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR);
-    c->ech_accepted = c->ech_refused = false; /* when it was asked for before, keys may have been others */
+    c->ech = ECH_NONE; /* when it was asked for before, keys may have been others */
     c->hello.outer[0] = '\0';
     if (ring == NULL || h.ech != HELLO_ECH_OUTER)
         return take_hello(c, &h);
-    switch (ech_open(ech_ring_keys(ring), &h, &opened)) {
-    case ECH_NOT_OURS:
-        c->ech_refused = true;
-        return take_hello(c, &h);
+    c->ech = ech_open(ech_ring_keys(ring), &h, &opened);
+    switch (c->ech) {
+    case ECH_OPENED:
+        break;
     case ECH_BAD:
         return refuse(c, CLOSE_HELLO_BAD, (uint8_t)opened.alert);
     default:
-        break;
+        return take_hello(c, &h);
     }
     CHECK(hello_parse(opened.inner.data, opened.inner.len, &inner) == HELLO_REASON_NONE);
-    c->ech_accepted = true;
     memcpy(c->hello.outer, h.name, (size_t)h.name_len + 1);
     struct quic_hello_answer answer = take_hello(c, &inner);
     ech_opening_free(opened.opening);

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/patience.h"
+#include "ech/open.h"
 #include "loop/loop.h"
 #include "net/addr.h"
 #include "quic/quic.h"
@@ -45,8 +46,7 @@ struct quic_carrier {
     struct timer leaving;  /* its client is refused: until its streams have ended */
     int64_t left;          /* ... and when the last had; 0: not yet */
     struct timer expiry;   /* its client's certificate runs out: see expiry.h */
-    bool ech_accepted;     /* its hello was encrypted; the name in the clear may be none */
-    bool ech_refused;      /* its hello may have been encrypted, but for no key of the door */
+    enum ech_result ech;   /* of its ClientHello, where the door decrypts any */
     bool told;             /* the tenant has said that nothing new is taken any more */
     struct {
         struct cert_waiter waiter;

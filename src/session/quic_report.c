@@ -29,9 +29,7 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
         .transport = quic_carrier_transport(c),
         .peer = net_addr_format(&c->peer, from),
         .sni = {c->hello.sni, strlen(c->hello.sni)},
-        .ech = c->ech_accepted  ? "accepted"
-               : c->ech_refused ? "refused"
-                                : NULL,
+        .ech = ech_result_word(c->ech),
         .outer_sni = {c->hello.outer, strlen(c->hello.outer)},
         .alpn = {c->hello.alpn, c->hello.alpn_len},
         .route = c->at.route == NULL ? NULL : c->at.route->config->name.text,

@@ -119,9 +119,7 @@ void session_write_audit(struct session *s)
         .peer = net_addr_format(&s->peer, peer),
         .starttls = session_note(s, NOTE_STARTTLS),
         .sni = session_note(s, NOTE_SNI),
-        .ech = s->ech_accepted  ? "accepted"
-               : s->ech_refused ? "refused"
-                                : NULL,
+        .ech = ech_result_word(s->ech),
         .outer_sni = session_note(s, NOTE_OUTER),
         .alpn = session_note(s, NOTE_ALPN),
         .route = s->route == NULL ? NULL : s->route->config->name.text,

@@ -12,6 +12,7 @@
 
 #include "base/alert.h"
 #include "ech/offer.h"
+#include "ech/open.h"
 #include "hello/scan.h"
 #include "loop/loop.h"
 #include "mux/agents.h"
@@ -173,6 +174,7 @@ struct session {
     int64_t linger_by;          /* in LINGER: when it ends at the latest; else 0 */
     uint16_t verifies;          /* what kinds of key the client can: see cert_kinds_verified() */
     struct hello_offers offers; /* once the set-up is freed */
+    enum ech_result ech;        /* of its ClientHello, where the door decrypts any */
     uint16_t near_port; /* of the door's end towards the backend, once somebody has asked (whois.c); else 0 */
     size_t descriptors; /* that are set aside for it */
     size_t discarded;   /* bytes thrown away after our last words */
@@ -180,8 +182,6 @@ struct session {
     bool spare;         /* `up` is a connection that stood ready */
     bool told;          /* the client has heard how it ended */
     bool datagrams;     /* towards a target over UDP */
-    bool ech_accepted;  /* its hello was encrypted; the name in the clear may be none */
-    bool ech_refused;   /* its hello may have been encrypted, but for no key of the door */
     bool uncounted;     /* admitted in all, but under no source */
     bool reaped;        /* there was a moment to see how its program exits */
     bool unproven;      /* admitted so: anybody may have made up the peer's address */

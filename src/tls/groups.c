@@ -66,16 +66,28 @@ uint16_t tls_groups_hold(const struct tls_groups *ours, const struct tls_groups_
     return 0;
 }
 
+static bool are_all_hybrid(const struct tls_groups *g)
+{
+    size_t n = 0;
+    while (n < g->n && tls_group_is_hybrid(g->v[n]))
+        n++;
+    return g->n > 0 && n == g->n;
+}
+
 const char *tls_groups_refuse(const struct tls_groups *ours, const struct tls_groups_offer *offer)
 {
-    if (ours->pq != TLS_PQ_REQUIRE)
+    bool required = ours->pq == TLS_PQ_REQUIRE;
+    if (!required && !are_all_hybrid(ours))
         return NULL;
     if (!has_u16(offer->versions, 1, TLS13))
-        return "the client does not speak TLS 1.3, which post-quantum key exchange needs, and that is "
-               "required here (pq: require)";
-    for (size_t i = 0; i < ours->n; i++)
-        if (has_u16(offer->groups, 2, ours->v[i]))
-            return NULL;
+        return required
+                   ? "the client does not speak TLS 1.3, which post-quantum key exchange needs, and that is "
+                     "required here (pq: require)"
+                   : "the client does not speak TLS 1.3, which each of the key exchange groups here needs";
+    for (size_t i = 0; i < ours->n && required; i++)
+        required = !has_u16(offer->groups, 2, ours->v[i]);
+    if (!required) /* where no group is in common the library says so */
+        return NULL;
     return "the client offers no post-quantum key exchange that is taken here, and that is required (pq: "
            "require)";
 }

@@ -45,8 +45,8 @@ struct tls_groups_offer {
  * TLS_PQ_REQUIRE says so: no other group is ours then, and the library asks. */
 uint16_t tls_groups_hold(const struct tls_groups *ours, const struct tls_groups_offer *offer);
 
-/* Why no handshake with that client comes to anything, where TLS_PQ_REQUIRE is why: static text, else NULL.
- */
+/* Why no handshake with that client comes to anything, where TLS_PQ_REQUIRE is why, or that TLS 1.2 has none
+ * of these groups: static text, else NULL. */
 const char *tls_groups_refuse(const struct tls_groups *ours, const struct tls_groups_offer *offer);
 
 #endif

@@ -65,12 +65,16 @@ static int take_identity(struct tls_proof *proof, const STACK_OF(CRYPTO_BUFFER) 
 
 /* A server that has refused ECH proves its public name, so that what it tells can be believed (RFC
  * 9849, 6.1.7). It is not the one that was meant, so nothing else is asked of it; but where keys are pinned
- * it has one of those. */
+ * it has one of those. Where anyone may be the server, who refuses could be anyone as well, who wants to be
+ * told the name under a key of his own. */
 static int judge_public_name(const struct tls_proof *proof, const STACK_OF(CRYPTO_BUFFER) * chain,
                              struct str public_name, struct trust_refusal *ret, struct err *err)
 {
     char name[HOSTNAME_MAX + 1];
     str_copy(name, sizeof(name), public_name.p, public_name.len);
+    if (proof->trust == NULL && proof->expect->pins_len == 0)
+        return err_set(err, "ECH was refused, and there is nothing by which %s could prove that it says so",
+                       name);
     int rc = proof->trust != NULL
                  ? trust_verify(proof->trust, chain, TRUST_SERVER, name, time(NULL), ret, err)
                  : expect_pin(proof->expect, chain, ret, err);

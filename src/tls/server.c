@@ -58,6 +58,12 @@ struct str tls_server_protocol(const struct tls_server *server, struct str choic
     return choice;
 }
 
+const char *tls_server_refusal(const struct tls_server *server, const struct tls_groups_offer *offer)
+{
+    CHECK_MAGIC(server, SERVER_MAGIC);
+    return tls_groups_refuse(&server->groups, offer);
+}
+
 static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len,
                        void *arg)
 {
@@ -87,7 +93,7 @@ static enum ssl_select_cert_result_t choose_group(const SSL_CLIENT_HELLO *hello)
     const struct tls_groups_offer offer = {.versions = extension_of(hello, TLSEXT_TYPE_supported_versions),
                                            .groups = extension_of(hello, TLSEXT_TYPE_supported_groups),
                                            .shares = extension_of(hello, TLSEXT_TYPE_key_share)};
-    const char *refusal = tls_groups_refuse(&server->groups, &offer);
+    const char *refusal = tls_server_refusal(server, &offer);
     uint16_t held = SSL_CTX_get_max_proto_version(server->full) < TLS1_3_VERSION
                         ? 0
                         : tls_groups_hold(&server->groups, &offer);

@@ -55,6 +55,11 @@ struct tls_server *tls_server_new(const struct tls_server_params *params, struct
 struct str tls_server_protocol(const struct tls_server *server, struct str choice, const uint8_t *offered,
                                size_t offered_len, bool *ret_refused);
 
+/* Why no client with these extensions gets through here: static text; NULL: nothing is known against it. What
+ * is refused so gets the alert insufficient_security, before anything else of it is looked at. */
+struct tls_groups_offer;
+const char *tls_server_refusal(const struct tls_server *server, const struct tls_groups_offer *offer);
+
 /* After the last handshake of its links: an open link needs nothing of it. NULL is allowed. */
 void tls_server_free(struct tls_server *server);
 

@@ -47,7 +47,8 @@
 #define RECORD_MAX (5 + 16384 + 2048)
 
 #define RECORD_HEADER 5
-#define FOUND_MAX 128 /* bytes of what is no TLS that are told */
+#define ALERT_RECORD (RECORD_HEADER + 2) /* in the clear (RFC 8446, 5.1 and 6) */
+#define FOUND_MAX 128                    /* bytes of what is no TLS that are told */
 
 #define READ_OUT_TURNS 16 /* of what a layer below has said behind our end */
 
@@ -78,6 +79,7 @@ struct tls_link {
     bool no_certificate;
     uint8_t head_len;
     uint8_t head[RECORD_HEADER]; /* how the peer begins */
+    uint8_t last[ALERT_RECORD];  /* of the handshake, what the library has read last */
     uint8_t alert;               /* that the peer sent */
     enum fault fault;
     bool close_sent; /* or an alert in its stead */
@@ -149,6 +151,13 @@ static void fill_window(struct tls_link *t)
         t->head[t->head_len++] = t->in[i];
 }
 
+static void keep_last(struct tls_link *t, const uint8_t *p, size_t n)
+{
+    size_t fresh = MIN(n, sizeof(t->last));
+    memmove(t->last, t->last + fresh, sizeof(t->last) - fresh);
+    memcpy(t->last + sizeof(t->last) - fresh, p + n - fresh, fresh);
+}
+
 static int bio_read(BIO *bio, char *out, int len)
 {
     struct tls_link *t = BIO_get_data(bio);
@@ -167,6 +176,8 @@ static int bio_read(BIO *bio, char *out, int len)
     }
     size_t n = MIN((size_t)len, (size_t)(t->in_end - t->in));
     memcpy(out, t->in, n);
+    if (!t->is_open)
+        keep_last(t, t->in, n);
     t->in += n;
     t->proof.handshake_in += t->is_open ? 0 : (uint32_t)n;
     if (n == (size_t)len) {
@@ -249,10 +260,25 @@ static void keep_found(struct tls_link *t)
     CHECK(buf_append(&t->found, t->in, MIN((size_t)(t->in_end - t->in), (size_t)FOUND_MAX)));
 }
 
+/* A client of TLS 1.3 that does not take our certificate may say so before it has keys to say it under:
+ * OpenSSL does. The library, which has them by then, cannot open that record; who could forge it could have
+ * cut the connection as well. 0: it is none. */
+static uint8_t alert_in_the_clear(const struct tls_link *t)
+{
+    static const uint8_t header[RECORD_HEADER] = {SSL3_RT_ALERT, 3, 3, 0, 2};
+    uint32_t code = ERR_peek_error();
+    bool too_short = ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_BAD_PACKET_LENGTH;
+    bool is_alert = too_short && !t->is_open && SSL_is_server(t->ssl) &&
+                    memcmp(t->last, header, sizeof(header)) == 0 && t->last[RECORD_HEADER] == SSL3_AL_FATAL;
+    return is_alert ? t->last[RECORD_HEADER + 1] : 0;
+}
+
 /* An alert says more than the reset that came behind it, of a peer that closed with bytes of ours unread. */
 static enum link_status tls_fail(struct tls_link *t, int ssl_error)
 {
     t->alert = tls_peer_alert();
+    if (t->alert == 0)
+        t->alert = alert_in_the_clear(t);
     if (t->alert == 0 && t->lower->error != NULL)
         return link_fail(&t->link, t->lower->error);
     uint32_t code = ERR_peek_error();

@@ -9,12 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/doh.h"
 #include "base/tls_group.h"
 #include "base/transport.h"
 #include "net/addr.h"
 #include "session/outcome.h"
 
 struct client_door;
+struct ech_source;
 struct err;
 struct front_target;
 struct link;
@@ -27,11 +29,11 @@ struct client_settings {
     const char *key;
     const char *ca;         /* who may vouch for the door (path of a PEM file, or "system") */
     const char *service_ca; /* ... and for services that speak TLS with us themselves; NULL: those of `ca` */
-    const char *name;   /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
-    const char *alpn;   /* the one protocol to offer; NULL: none */
-    const char *ech;    /* what to offer of Encrypted ClientHello (base/ech_setting.h); NULL: GREASE */
-    const char *doh;    /* the resolver that tells ECHConfigs, a URL (RFC 8484); NULL: there is none */
-    const char *doh_ca; /* who may vouch for that (path of a PEM file); NULL: the system's */
+    const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
+    const char *alpn; /* the one protocol to offer; NULL: none */
+    const char *ech;  /* what to offer of Encrypted ClientHello (base/ech_setting.h); NULL: GREASE */
+    struct doh_resolver doh;  /* who tells ECHConfigs */
+    struct ech_source *asked; /* what he told a door with the same settings: client_door_asked(); NULL: ask */
     enum transport transport;
     enum tls_pq pq;  /* with the door, and with services that speak TLS with us themselves */
     bool unproven;   /* neither the door nor services need prove who they are */
@@ -51,6 +53,10 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
  * of the door can be read, else NULL with `err`. */
 struct client_door *client_door_shared(struct loop *loop, const struct client_settings *settings, int fd,
                                        struct err *err);
+
+/* What the DNS has told of the door's ECHConfigs; the caller owns a reference (ech/source.h). NULL: it was
+ * not asked. */
+struct ech_source *client_door_asked(const struct client_door *door);
 
 /* Will doors refuse the certificate that is shown to them, at `now` (seconds since 1970), since it has
  * expired or is not valid yet? True, with the text. */

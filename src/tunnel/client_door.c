@@ -92,12 +92,26 @@ static int load_trusts(struct client_door *d, const struct client_settings *s, s
 /* The ECHConfigs of the door, as far as they could be had in time. */
 static struct ech_source *ask_dns(struct client_door *d, const struct client_settings *s)
 {
-    const struct ech_resolver resolver = {.url = s->doh, .ca_file = s->doh_ca};
-    struct ech_source *source = ech_source_new(&resolver, d->name, d->port);
+    if (s->asked != NULL)
+        return ech_source_ref(s->asked);
+    struct ech_source *source = ech_source_new(&s->doh, d->name, d->port);
     ech_sources_wait(&source, 1, MIN(LOOKUP_NS, d->timeout));
     if (s->stays)
         ech_source_keep(source, d->loop);
     return source;
+}
+
+static int check_resolver(const struct client_settings *s, struct err *err)
+{
+    static const char *const flags[] = {
+        [DOH_URL] = "--doh", [DOH_PROXY] = "--doh-proxy", [DOH_CONFIGS] = "--doh-configs"};
+    enum doh_part part;
+    if (s->doh.url == NULL)
+        return err_set(err,
+                       "--ech %s: who is to be asked for the ECH config? Give --doh URL, set CARDEA_DOH, or "
+                       "write 'doh: URL' into the file of settings",
+                       s->ech);
+    return doh_check(&s->doh, &part, err) == 0 ? 0 : err_prefix(err, "%s", flags[part]);
 }
 
 /* Without `ech` there is GREASE everywhere. A config is the door's: services have GREASE. */
@@ -107,14 +121,8 @@ static int load_ech(struct client_door *d, const struct client_settings *s, stru
     ech_offer_free(&d->ech);
     if (!ech_setting_read(s->ech, &setting))
         return err_set(err, "--ech %s: expected " ECH_SETTING_WORDS, s->ech);
-    if (setting.wish == ECH_WISH_AUTO && s->doh == NULL)
-        return err_set(err,
-                       "--ech %s: who is to be asked for the ECH config? Give --doh URL, set CARDEA_DOH, or "
-                       "write 'doh: URL' into the file of settings",
-                       s->ech);
-    if (setting.wish == ECH_WISH_AUTO && strncmp(s->doh, "https://", strlen("https://")) != 0)
-        return err_set(err, "--doh %s: expected https://...: in the clear it would tell what ECH hides",
-                       s->doh);
+    if (setting.wish == ECH_WISH_AUTO && check_resolver(s, err) != 0)
+        return -1;
     struct ech_source *source = setting.wish == ECH_WISH_AUTO ? ask_dns(d, s) : NULL;
     int rc = ech_offer_load(&setting, source, &d->ech, err);
     ech_source_unref(source);
@@ -262,6 +270,11 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
     d->later = d->nearby = settings;
     loop_set_timer(loop, &d->watch, loop_now(loop) + WATCH_NS);
     return d;
+}
+
+struct ech_source *client_door_asked(const struct client_door *door)
+{
+    return door->ech.source != NULL ? ech_source_ref(door->ech.source) : NULL;
 }
 
 bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text)

@@ -62,7 +62,8 @@ static bool hash(const struct client_settings *s, char ret[NAME_MAX_HEX])
     struct buf b = {0};
     const uint8_t kinds[] = {(uint8_t)s->transport, (uint8_t)s->pq};
     bool ok = put(&b, CARDEA_VERSION) && put(&b, s->door) && put(&b, s->name) && put(&b, s->cert) &&
-              put(&b, s->key) && put(&b, s->ca) && put(&b, s->ech) && put(&b, s->doh) && put(&b, s->doh_ca) &&
+              put(&b, s->key) && put(&b, s->ca) && put(&b, s->ech) && put(&b, s->doh.url) &&
+              put(&b, s->doh.ca) && put(&b, s->doh.proxy) && put(&b, s->doh.configs) &&
               buf_append(&b, kinds, sizeof(kinds));
     if (ok)
         snprintf(ret, NAME_MAX_HEX, "%016llx", (unsigned long long)hash_bytes(&key, b.data, b.len));

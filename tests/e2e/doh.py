@@ -34,23 +34,20 @@ def https(priority=1, target=".", **params):
         struct.pack("!HH", number, len(value)) + value for number, value in sorted(rows))
 
 
-class Resolver:
-    """`records`: name -> a list of (type, data); a name that is not there does not exist (NXDOMAIN)."""
+class Server:
+    """Answers POST over HTTPS: what `respond` returns of a request, a status, a type and a body."""
 
-    def __init__(self, cert, ttl=300):
-        self.records, self.asked, self.ttl, self.status, self.code = {}, [], ttl, 200, 0
-        resolver = self
+    def __init__(self, cert):
+        owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                assert self.headers["Content-Type"] == "application/dns-message"
-                assert len(body) % 128 == 0, "the question is padded"
-                answer = resolver.answer(body)
-                self.send_response(resolver.status)
-                self.send_header("Content-Type", "application/dns-message")
+                status, kind, answer = owner.respond(self, body)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -65,8 +62,30 @@ class Resolver:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
+    def host(self):
+        return f"localhost:{self.server.server_port}"
+
+    @property
     def url(self):
-        return f"https://localhost:{self.server.server_port}/dns-query"
+        return f"https://{self.host}/dns-query"
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Resolver(Server):
+    """`records`: name -> a list of (type, data); a name that is not there does not exist (NXDOMAIN)."""
+    TYPE = "application/dns-message"
+
+    def __init__(self, cert, ttl=300):
+        self.records, self.asked, self.ttl, self.status, self.code = {}, [], ttl, 200, 0
+        super().__init__(cert)
+
+    def respond(self, request, body):
+        assert request.headers["Content-Type"] == self.TYPE
+        assert len(body) % 128 == 0, "the question is padded"
+        return self.status, self.TYPE, self.answer(body)
 
     def answer(self, query):
         labels, at = [], 12
@@ -86,10 +105,6 @@ class Resolver:
         code = self.code or (3 if asked not in self.records else 0)
         rows = b"".join(name(owner) + struct.pack("!HHIH", kind, 1, self.ttl, len(data)) + data for owner, kind, data in found)
         return query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question + rows
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Plain:

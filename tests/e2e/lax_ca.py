@@ -22,13 +22,14 @@ def url_base64(text):
 
 
 class LaxCa:
-    """`cert` (pki.Cert): of its own server. `ocsp`, `crl`: URLs that its certificates name. `must_staple`: RFC 7633."""
+    """`cert` (pki.Cert): of its own server. `ocsp`, `crl`: URLs that its certificates name. `must_staple`: RFC 7633.
+    `lifetime`: seconds that they last."""
 
-    def __init__(self, cert, *, ocsp=None, crl=None, must_staple=False):
-        self.ocsp, self.crl, self.must_staple = ocsp, crl, must_staple
+    def __init__(self, cert, *, ocsp=None, crl=None, must_staple=False, lifetime=30 * 86400):
+        self.ocsp, self.crl, self.must_staple, self.lifetime = ocsp, crl, must_staple, lifetime
         self.key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lax CA")])
-        self.issuer = self.builder(name, name, self.key.public_key()).add_extension(
+        self.issuer = self.builder(name, name, self.key.public_key(), 30 * 86400).add_extension(
             x509.BasicConstraints(True, None), True).add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False).sign(self.key, hashes.SHA256())
         self.orders, self.numbers = {}, itertools.count(1)
@@ -65,14 +66,14 @@ class LaxCa:
         self.server.server_close()
 
     @staticmethod
-    def builder(subject, issuer, key):
+    def builder(subject, issuer, key, lifetime):
         return x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).serial_number(
-            x509.random_serial_number()).public_key(key).not_valid_before(now() - datetime.timedelta(hours=1)).not_valid_after(
-                now() + datetime.timedelta(days=30))
+            x509.random_serial_number()).public_key(key).not_valid_before(now()).not_valid_after(
+                now() + datetime.timedelta(seconds=lifetime))
 
     def issue(self, csr):
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        builder = self.builder(x509.Name([]), self.issuer.subject, csr.public_key()).add_extension(names, True).add_extension(
+        builder = self.builder(x509.Name([]), self.issuer.subject, csr.public_key(), self.lifetime).add_extension(names, True).add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False)
         if self.ocsp:
             builder = builder.add_extension(x509.AuthorityInformationAccess([x509.AccessDescription(

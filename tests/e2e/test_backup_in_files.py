@@ -139,8 +139,16 @@ def test_swapped_by_hand(pair):
     pair.door.stop()
     pair.door.start()
     assert pair.serves(backup) and pair.serves(spare, OTHER)
-    for what, words in ((("other.example.com",), "no certificate that is meant has a backup"),
-                        (("--ca", "three CA"), "no certificate that is meant has a backup")):
+    assert f"certificate {first.certificate} was swapped before this start (operator): {backup.certificate} is served instead" in pair.said()
+    told = pair.door.get_json("/status")["certificates"]
+    assert [(row["name"], row["instead_of"], row["swapped"]) for row in told] == \
+        [(backup.certificate, first.certificate, "operator"), (spare.certificate, also.certificate, "operator")]
+    text = run(CARDEA, "status", "--socket", pair.door.socket).stdout.decode()
+    assert f"{backup.certificate} (instead of {first.certificate}, swapped: operator)" in text
+    explained = run(CARDEA, "explain", "-c", pair.door.config_file, "--sni", NAME, "--json")
+    assert json.loads(explained.stdout)["tls"]["certificate"]["label"] == backup.certificate
+    for what, words in ((("third.example.com",), f"is for 'third.example.com'; those are for {NAME}, {OTHER}\n"),
+                        (("--ca", "three CA"), "is from a CA 'three CA'; those are from 'two CA', 'one CA'\n")):
         done = pair.swap(*what)
         assert done.returncode == 1 and words in done.stderr.decode(), done.stderr
 

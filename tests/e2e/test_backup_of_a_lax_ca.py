@@ -87,7 +87,7 @@ def test_no_staple_where_clients_demand_one(lax):
     first = s.site.leaf().serial_number
     s.first.answers = "none"
     wait_until(lambda: not s.serves_the_first(), s.said, 60, 0.2)
-    assert curl(s.door, s.site.pebble.root()) == 0
+    wait_until(lambda: curl(s.door, s.site.pebble.root()) == 0, s.said, 20, 0.2)
     s.first.answers = "good"
     wait_until(lambda: s.serves_the_first() and status(s.door) == "good", s.said, 60, 0.2)
     assert s.site.leaf().serial_number == first and not s.told()["swapped"]

@@ -144,6 +144,19 @@ def test_warnings(warned):
         assert line.startswith(expected)
 
 
+@pytest.mark.parametrize("written, meant", [
+    ("http1.1", "http/1.1"), ("HTTP/1.1", "http/1.1"), ("http/2", "h2"), ("H2", "h2"), ("http3", "h3"), ("http/1.1", None), ("h2", None),
+    ("h2c", None), ("http*", None), ("my-http1.1", None)])
+def test_protocols_that_are_written_otherwise(tmp_path, written, meant):
+    """Clients offer names of protocols byte by byte."""
+    (tmp_path / "door.yaml").write_text("listeners: [{address: '127.0.0.1:4433'}]\n"
+                                        f"routes: [{{name: web, alpn: ['{written}'], pass: {{to: '127.0.0.1:1'}}}}]\n")
+    done = run(CARDEA, "serve", "--check", "-c", tmp_path / "door.yaml")
+    assert done.returncode == 0
+    said = f"door.yaml:2:29: warning: no protocol is called '{written}'; did you mean '{meant}'?" if meant else ""
+    assert said in done.stderr.decode() and ("no protocol" in done.stderr.decode()) == bool(meant)
+
+
 POLICY = """
 listeners: [{address: "127.0.0.1:4433"}]
 certificates: [{certificate: good.pem, key: good.key}]

@@ -17,6 +17,8 @@ from run import CARDEA, ROOT, Process, free_port, ms, run, wait_listening
 
 NAME = "grade.test"
 RULES = re.findall(r'^X\((\w+), "(\w+)", (\w+|NOTE), "', (ROOT / "tables/grade_rules.def").read_text(), re.MULTILINE)
+TOLERANCE = ("long_hello", "split_segments", "split_records", "grease", "future_version", "ech_grease")
+HYBRIDS = {"X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024"}
 MANUAL = (ROOT / "doc/man/cardea-check.1").read_text()
 GOLDEN = ROOT / "tests/e2e/check_grade.expected"
 
@@ -89,6 +91,20 @@ def test_the_door_is_excellent(door, judge):
     handshake = survey["handshake"]
     assert handshake["round_trips"] == 2 and not handshake["retried"] and shown["bytes"] < handshake["received"]
     assert handshake["sent"] > 1216  # a hybrid key share
+
+
+@pytest.mark.parametrize("tls", [{"pq": "require"}, {"groups": ["SecP384r1MLKEM1024"]}], ids=["pq", "one group"])
+def test_a_door_that_takes_only_hybrids(start_door, cert, judge, tls):
+    """That it refuses hellos without one is no fault of it."""
+    with peers.Server(judges.web) as backend:
+        door = start_door({"certificates": [cert.row()],
+                           "routes": [{"name": "web", "sni": NAME, "alpn": "http/1.1", "tls": tls,
+                                       "terminate": {"to": backend.to}}]})
+        told = judge(door.port)
+    survey = told["survey"]
+    assert told["grade"] in ("A", "A+"), survey["findings"]
+    assert survey["answers"]["tls_1_3"] and all(survey["answers"][word] for word in TOLERANCE), survey["answers"]
+    assert survey["answers"]["tls_1_2"] is False and set(survey["groups"]) <= HYBRIDS, survey["groups"]
 
 
 def test_for_people(door, pki):
@@ -270,9 +286,17 @@ def test_what_stands_before_it(door, judge, passes, finding):
     """The door is as good as ever; what stands before it is not."""
     with peers.Server(Sieve(door.port, passes, silent=passes is has_all)) as sieve:
         told = judge(sieve.port)
-    broken = {"long_hello", "split_segments", "split_records", "grease", "future_version", "ech_grease"}
-    assert set(found(told)) & broken == finding and told["grade"] == "C", told["survey"]["findings"]
+    assert set(found(told)) & set(TOLERANCE) == finding and told["grade"] == "C", told["survey"]["findings"]
     assert all(told["survey"]["answers"][each] is False for each in finding)
+
+
+def test_a_server_that_dislikes_every_hello_by_hand(door, judge):
+    """What the first handshake contradicts is not known, and not held against it."""
+    with peers.Server(Sieve(door.port, lambda first: b"\x11\xec\x04\xc0" in first, silent=False)) as sieve:
+        told = judge(sieve.port)
+    answers = told["survey"]["answers"]
+    assert {answers[word] for word in ("tls_1_3", *TOLERANCE)} == {None}, answers
+    assert not {"no_tls_1_3", *TOLERANCE} & set(found(told)), found(told)
 
 
 def test_a_server_that_has_had_enough(judge, door):
@@ -311,6 +335,25 @@ def test_exit_status(s_server, pki, words, status):
     assert (unexpected != []) == (status == 1 and "--expect" in words)
     if unexpected:
         assert b"  EXPECTED     " + unexpected[0]["expected"].encode() in call("--quick", *words, *server).stdout
+
+
+def test_what_is_not_as_demanded_is_said(s_server, pki):
+    """To people: that it is proven is not that it is good; what is accepted is told apart from what is found."""
+    words = ["--ca", pki.ca.file, "--name", NAME, f"127.0.0.1:{s_server()}"]
+    done = call("--fail-below", "A+", "--accept", "cbc_suites", *words)
+    text = done.stdout.decode()
+    assert done.returncode == 1 and ": proven; grade A\n" in text, text
+    assert text.endswith("\n  EXPECTED     grade A+, found A, which is below A+\n"), text
+    assert re.search(r"\n    known [a-z]", text) and re.search(r"\n    A     [a-z]", text), text
+    assert "EXPECTED" not in call("--fail-below", "A", *words).stdout.decode()
+
+
+def test_a_door_that_wants_a_name(door, pki):
+    address = f"127.0.0.1:{door.port}"
+    text = call("--quick", "--ca", pki.ca.file, address).stdout.decode()
+    assert "unrecognized_name" in text and "give it with --name NAME" in text, text
+    text = call("--quick", "--ca", pki.ca.file, "--name", "other.test", address).stdout.decode()
+    assert "it does not know the name 'other.test'" in text, text
 
 
 @pytest.mark.parametrize(("words", "text"), [

@@ -5,6 +5,7 @@ import http.server
 import itertools
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -65,6 +66,22 @@ class Endless(Site):
     def page(self):
         Endless.asked += 1
         return f"<p>{' '.join(WORDS)} <a href='{self.path}0/'>left</a><a href='{self.path}1/'>right</a></p>"
+
+
+class Odd(Site):
+    """A page with a name that terminals obey and JSON cannot hold, which every server of it answers in another way."""
+    def page(self):
+        if "%9B" in self.path or "\x9b" in self.path:
+            return f"<p>{self.server.server_address[1]}"
+        return f"<p>{' '.join(WORDS)} <a href='/\x1b'>no</a><a href='/\udcc2\udc9b31m\udcff'>odd</a></p>"
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        body = self.page().encode(errors="surrogateescape")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
 
 class ByName(Site):
@@ -250,6 +267,30 @@ def test_plain_http_alone(door):
     assert modes(told) == {"full": False}
 
 
+def test_plain_http_at_a_port_of_its_own(door):
+    """Where nobody has said that TLS is elsewhere, it is said how to."""
+    with serving(Site) as plain:
+        _, path = door(f"127.0.0.1:{plain}", action="forward")
+        told = recommend(path, status=0)
+    assert "--port says where else to look" in told["backends"][0]["note"]
+
+
+@pytest.mark.parametrize("how", ["first_bytes", "speaks"])
+def test_no_web_server(door, how):
+    """It is not asked for pages, and what it speaks is no reason to end with 2."""
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        to = f"127.0.0.1:{backend.getsockname()[1]}"
+        config, path = door(to, **({"first_bytes": "postgresql"} if how == "first_bytes" else {"listeners": ["main"]}))
+        if how == "speaks":
+            config["listeners"][0]["speaks"] = "smtp"
+            path.write_text(to_yaml(config))
+        told = recommend(path, status=0)
+        backend.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            backend.accept()
+    assert "it is no web server" in told["backends"][0]["note"], told
+
+
 def test_a_backend_that_is_away(door):
     _, path = door(f"127.0.0.1:{free_port()}")
     told = recommend(path, "--port", free_port(), status=2)
@@ -308,6 +349,17 @@ def test_an_endless_site_is_left(door, pki):
         assert told["backends"][0]["pages"]["same"] == 7 and Endless.asked == 3 * 7
         told = recommend(path, "--port", tls, "--depth", 1, status=1)
         assert told["backends"][0]["pages"]["same"] == 3
+
+
+def test_a_page_with_an_odd_name(door, pki):
+    """What a site calls its pages is told as it goes over the wire, and so as ASCII."""
+    with serving(Odd) as plain, serving(Odd, pki.server(NAME)) as tls:
+        _, path = door(f"127.0.0.1:{plain}")
+        told = recommend(path, "--port", tls, status=0)
+        [backend] = told["backends"]
+        assert backend["pages"]["path"] == "/%C2%9B31m%FF" and backend["pages"]["differ"] == 1, backend
+        done = run(CARDEA, "check", "--recommend", "--config", path, "--port", tls)
+    assert done.stdout.isascii() and b"%C2%9B31m" in done.stdout, done.stdout
 
 
 def test_a_slow_site_is_left_at_the_deadline(door, pki):

@@ -78,13 +78,24 @@ def test_why_not(folder, tmp_path):
     told = json.loads(verify(folder("T>A A>L", "T>A", defect="name-constraints"), "--json", status=1).stdout)
     assert told["reason"].endswith("do not allow (permitted subtree violation)") and told["path"] == []
     assert not any(step["chosen"] for step in told["steps"])
-    assert "may not be used to prove a client" in verify(linear, "--purpose", "client", status=1).stdout
+    of_a_server = verify(linear, "--purpose", "client", status=1).stdout
+    assert "may not be used to prove a client" in of_a_server
+    assert "as that of a server it is accepted: --purpose server" in of_a_server
     assert "is not for other.example" in verify(linear, "--name", "other.example", status=1).stdout
     assert "has expired on" in verify(linear, "--at", "2030-01-01", status=1).stdout
     assert "is not valid before" in verify(linear, "--at", "0", status=1).stdout
     (tmp_path / "no.pem").write_text("nothing\n")
     broken = check("--verify", tmp_path / "no.pem", "--roots", linear / "roots.pem", status=1)
     assert "there is no certificate" in broken.stdout
+
+
+def test_a_clients_certificate(pki):
+    alice = pki.alice
+    words = ["--verify", alice.certificate, "--roots", pki.staff.file]
+    text = check(*words, status=1).stdout
+    assert text.endswith("as that of a client it is accepted: --purpose client\n"), text
+    check(*words, "--purpose", "client", status=0)
+    assert "--purpose" not in check(*words, "--at", "2000-01-01", status=1).stdout, "there it is not accepted either"
 
 
 def test_a_leaf_without_a_common_name(tmp_path):

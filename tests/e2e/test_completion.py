@@ -83,7 +83,7 @@ def test_bash_wrap(bash):
     """What the other form takes is not offered, nor words of a sentence; names that are known are."""
     server, client = (set(bash("cardea", "wrap", form, "--")) for form in ("server", "client"))
     assert server - client == {flag for (verb, flag), form in FORMS.items() if (verb, form) == ("wrap", "server")} > {"--clients", "--allow"}
-    assert client - server == {"--ca", "--chat", "--doh", "--doh-ca", "--ech", "--expect"}
+    assert client - server == {"--ca", "--chat", "--doh", "--doh-ca", "--doh-configs", "--doh-proxy", "--ech", "--expect"}
     assert not {"or", "standard", "'-'"} & set(bash("cardea", "wrap", "server", ""))
     assert bash("cardea", "wrap", "client", "--starttls", "im") == ["imap"]
     assert bash("cardea", "wrap", "client", "--starttls", "r") == ["rdp"]

@@ -12,10 +12,11 @@ from capture import Capture
 from fixtures import clean_env, connect_words
 from peers import curl_door
 from pki import openssl
-from run import CARDEA, Process, free_port, run, wait_listening
+from run import CARDEA, ROOT, Process, free_port, run, wait_listening
 
 PUBLIC = "public.ech.test"
 NAME = "inside.ech.test"
+MANUAL = (ROOT / "doc/man/cardea-connect.1").read_text()
 TRANSPORTS = ["tcp", "quic"]
 WHOLE = {"tcp": {"action": "tunnel"}, "quic": {"action": "carrier"}}    # the audit line of a connection, not of a stream
 
@@ -70,6 +71,10 @@ def pem(text):
     return f"-----BEGIN ECHCONFIG-----\n{text}\n-----END ECHCONFIG-----\n"
 
 
+def record(text):
+    return f"; of the door\ninside.ech.test. 300 IN HTTPS 1 . alpn=\"h2\" ech={text}\n"
+
+
 def flow(config):
     """The config in lines of another length than usual, as a person may have pasted it."""
     return "\n".join(config[i:i + 21] for i in range(0, len(config), 21)) + "\n"
@@ -77,7 +82,7 @@ def flow(config):
 
 # To a door --------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("form", [pem, str, flow, base64.b64decode])
+@pytest.mark.parametrize("form", [pem, record, str, flow, base64.b64decode])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_by_a_file(door, keys, through, config, form, transport):
     """In each form that there is; nobody on the way sees the name."""
@@ -94,6 +99,24 @@ def test_by_a_file(door, keys, through, config, form, transport):
         assert PUBLIC.encode() in packets
 
 
+def test_the_manual_s_example(door, banner, pki, tmp_path):
+    """What `cardea ech publish` prints is what `cardea connect --ech` takes."""
+    lines = MANUAL.split("The door by the ECH key")[1].split("-offset indent\n")[1].split("\n.Ed")[0]
+    for word, here in (("door.example.com", NAME), ("db.inside:5432", f"127.0.0.1:{banner.port}")):
+        assert word in lines
+        lines = lines.replace(word, here)
+    home = tmp_path / ".config/cardea"
+    home.mkdir(parents=True)
+    (home / "config.yaml").write_text(f"door: {door.address}\nca: {pki.ca.file}\ncert: {pki.alice.certificate}\nkey: {pki.alice.key}\n")
+    path = tmp_path / "cardea"
+    path.symlink_to(CARDEA)
+    door.mark()
+    env = clean_env(tmp_path, CARDEA_SOCKET=door.socket)
+    done = run("sh", "-ec", lines, cwd=tmp_path, env={**env, "PATH": f"{tmp_path}:{env['PATH']}"})
+    assert good(done) and done.stderr == b"", done
+    assert door.audited(ech="accepted")["outer_sni"] == PUBLIC
+
+
 def test_the_door_s_own_file(door, keys, through):
     """A private key beside the config is left alone."""
     assert good(through(door, sorted(keys.glob("*.pem"))[-1]))
@@ -104,7 +127,7 @@ def test_grease(door, through, transport):
     """Unless it is turned off there is always something that looks like it."""
     door.mark()
     assert good(through(door, None, transport))
-    assert door.audited(ech="refused")["sni"] == NAME
+    assert door.audited(ech="not_ours")["sni"] == NAME
     door.mark()
     assert good(through(door, "off", transport))
     assert "ech" not in door.audited(**WHOLE[transport])
@@ -177,7 +200,7 @@ def test_in_files(door, keys, banner, pki, tmp_path):
     (home / "door.ech").write_text(ech.configs(keys)[-1])
     (home / "config.yaml").write_text("ech: require:door.ech\n")
     words = [*connect_words(door, pki.alice, pki.ca.file, NAME), f"127.0.0.1:{banner.port}"]
-    for more, found in (({}, "accepted"), ({"CARDEA_ECH": "grease"}, "refused")):
+    for more, found in (({}, "accepted"), ({"CARDEA_ECH": "grease"}, "not_ours")):
         door.mark()
         assert good(run(*words, env=clean_env(tmp_path, **more)))
         assert door.audited(ech=found)["sni"] == NAME
@@ -300,6 +323,18 @@ def test_backend_public_name_not_proven(start_door, pki, backend_keys, names, tm
 
 
 OUTER = re.compile(rb"\xfe\x0d..\x00\x00\x01\x00[\x01\x03]", re.S)    # encrypted_client_hello, of an outer hello, with a suite of ours (RFC 9849, 5)
+
+
+def test_backend_is_anyone(start_door, pki, backend, without, backend_keys):
+    """Where anyone may be the backend, nobody is believed that he cannot decrypt: he would be told the name under a key of his."""
+    for to, key in ((backend.to, 1), (without.to, 0)):
+        config = to_backend(pki, to)
+        config["routes"][0]["terminate"]["tls"] = {"name": NAME, "verify": "any", "ech": str(backend_keys[key])}
+        door = start_door(config)
+        assert page(door, pki) == ""
+        assert door.audited(route="a")["detail"].startswith("ECH was refused, and there is nothing by which public.ech.test could prove")
+    config["routes"][0]["terminate"]["to"] = backend.to
+    assert "ECH success" in page(start_door(config), pki)
 
 
 def test_backend_pins(start_door, pki, without, backend_keys, names):

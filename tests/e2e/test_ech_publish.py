@@ -65,11 +65,31 @@ def test_what_else_the_record_says(start_door, names, named, tmp_path, nginx):
     done = door.cli("ech", "withdraw", "other.ech.test")
     assert done.returncode == 0, done.stderr
     assert named.https("other.ech.test") == ""
-    wait_until(lambda: told(door)["left"] == [], lambda: told(door), 10)
+    assert told(door)["left"] == []
     done = door.cli("ech", "withdraw", "other.ech.test")
     assert done.returncode == 1 and b"no record that doors with these keys have published" in done.stderr, done.stderr
     journal = json.loads((tmp_path / "keys" / f"{PUBLIC}.published").read_text())
     assert [row["name"] for row in journal["names"]] == ["shared.ech.test"]
+
+
+def test_a_record_that_is_left_behind(start_door, names, named, tmp_path, nginx):
+    """Without the section it cannot be withdrawn: what to do is said, and does it."""
+    config = configuration(names, tmp_path / "keys", nginx.to("h1"), named.config())
+    door = start_door(config)
+    wait_until(lambda: told(door)["names"][0]["current"], door.process.output, 10)
+    publish = config["ech"].pop("publish")
+    door.reload(config)
+    assert b"put 'ech.publish.dns' back, and then 'cardea ech withdraw' it" in door.cli("ech").stdout
+    done = door.cli("ech", "withdraw", "shared.ech.test")
+    assert done.returncode == 1 and b"no 'ech.publish.dns', which says how to reach the DNS: put it back" in done.stderr, done.stderr
+    config["ech"]["publish"] = {"dns": publish["dns"], "ttl": publish["ttl"]}
+    door.reload(config)
+    assert b"back into 'ech.publish.names', or 'cardea ech withdraw' it" in door.cli("ech").stdout
+    done = door.cli("ech", "publish")
+    assert done.returncode == 1 and b"'ech.publish' has no 'names'" in done.stderr, done.stderr
+    done = door.cli("ech", "withdraw", "shared.ech.test")
+    assert done.returncode == 0 and named.https("shared.ech.test") == "", done.stderr
+    assert told(door)["left"] == [] and b"LEFT RECORD" not in door.cli("ech").stdout
 
 
 HOOK = """#!/bin/sh

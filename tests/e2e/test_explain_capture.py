@@ -230,7 +230,16 @@ def test_no_capture(tmp_path, content):
     path.write_bytes(content)
     done = explain(path)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode().startswith(f"cardea: {path}: ")
+    assert done.stderr.decode().startswith(f"cardea: {path}: ") and "expected a capture (pcap or pcapng)" in done.stderr.decode()
+    assert ("is empty" in done.stderr.decode()) == (content == b"")
+
+
+def test_a_configuration_instead(tmp_path):
+    path = tmp_path / "door.yaml"
+    path.write_text("routes: []\n")
+    done = explain(path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert f"{path}: is no capture, but a configuration" in done.stderr.decode() and f"'cardea explain -c {path} --sni NAME'" in done.stderr.decode()
 
 
 def test_other_links(tmp_path):
@@ -269,15 +278,43 @@ def test_without_libpcap(some, tmp_path):
     assert run(CARDEA, "version", env=env).returncode == 0
 
 
+def segment(data, sequence=1, port=50000):
+    """A frame from the client to the server with a segment of TCP."""
+    tcp = struct.pack("!HHIIBBHHH", port, 443, sequence, 0, 0x50, 0x10, 0xffff, 0, 0) + data
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0, bytes([192, 0, 2, 1]),
+                     bytes([192, 0, 2, 2]))
+    return bytes(12) + b"\x08\x00" + ip + tcp
+
+
+def test_long_lists(tmp_path):
+    """A hello of 80 KB with more groups and key shares than anybody has: people are shown some, JSON has all
+    but GREASE."""
+    def extension(kind, body):
+        return struct.pack("!HH", kind, len(body)) + body
+    groups = range(0x100, 0x100 + 15000)
+    names = b"".join(struct.pack("!H", group) for group in groups)
+    shares = b"".join(struct.pack("!HHB", 0x9000, 1, 0) for _ in range(7000))
+    extensions = (extension(10, struct.pack("!H", len(names)) + names) +
+                  extension(51, struct.pack("!H", len(shares)) + shares) + extension(43, b"\x02\x03\x04"))
+    assert len(extensions) < 1 << 16
+    body = b"\x03\x03" + bytes(33) + b"\x00\x02\x13\x01\x01\x00" + struct.pack("!H", len(extensions)) + extensions
+    message = b"\x01" + struct.pack("!I", len(body))[1:] + body
+    wire = tls.refragment(b"\x16\x03\x01" + bytes(2) + message, 16384)
+    path = tmp_path / "long.pcap"
+    path.write_bytes(pcaps.pcap([segment(wire[at:at + 30000], 1 + at, port) for port in range(1024, 1044)
+                                 for at in range(0, len(wire), 30000)]))
+    shown = explain(path).stdout.decode()
+    assert shown.count(" and 14980 more\n") == 20, shown[:2000]
+    [hello, *_] = told(path)
+    assert len(hello["groups"]) == len(groups) - 4 and len(hello["key_shares"]) == 7000
+
+
 def test_bounds(tmp_path):
     """Many hellos that never end, in little memory."""
     packets = []
     record = b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb" + bytes(3000)
     for port in range(1024, 3024):
-        tcp = struct.pack("!HHIIBBHHH", port, 443, 1, 0, 0x50, 0x10, 0xffff, 0, 0) + record
-        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0, bytes([192, 0, 2, 1]),
-                         bytes([192, 0, 2, 2]))
-        packets.append(bytes(12) + b"\x08\x00" + ip + tcp)
+        packets.append(segment(record, port=port))
     path = tmp_path / "many.pcap"
     path.write_bytes(pcaps.pcap(packets))
     done = explain(path, "--json", "--max-memory", "1MiB")

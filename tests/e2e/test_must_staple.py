@@ -6,10 +6,12 @@ import subprocess
 
 import pytest
 
+from lax_ca import LaxCa
 from peers import Server
+from responder import Responder
 from pki import openssl
 from run import CARDEA, SLOW, free_port, run, wait_until
-from staples import curl, status
+from staples import curl, shown, status
 from test_backup import TwoCas
 
 NAME = "www.example.com"
@@ -110,3 +112,76 @@ def test_the_next_visit_has_the_backup(tmp_path, backend):
         assert [browser.sees(two.door) for browser in browsers] == [False, True]
     finally:
         two.stop()
+
+
+# Renewal ----------------------------------------------------------------------------------------------------------
+
+class Renewed:
+    """A door whose one certificate must be stapled, and is renewed after some seconds by a CA that asks for no proof."""
+
+    def __init__(self, start_door, pki, backend, lifetime):
+        self.responder = Responder(lifetime=lifetime)
+        self.ca = LaxCa(pki.server("localhost"), ocsp=self.responder.url, must_staple=True, lifetime=40 * SLOW)
+        self.responder.issuer, self.responder.key = self.ca.issuer, self.ca.key
+        self.door = start_door({"certificates": [{"acme": {"names": [NAME], "ca": "lax", "renew_before": f"{int(30 * SLOW)}s"}}],
+                                "acme_cas": [{"name": "lax", "url": self.ca.url, "ca_file": pki.ca.file}], "state": "state",
+                                "limits": {"revocation_check": "1s"}, "routes": [{"name": "web", "terminate": {"to": backend.to}}]})
+
+    def stop(self):
+        self.ca.stop()
+        self.responder.stop()
+
+    def said(self):
+        return self.door.process.output()
+
+    def stapled(self):
+        """The serial number of the first one, which is there with its staple; the next one lasts."""
+        wait_until(lambda: "obtained from" in self.said() and shown(self.door)[1] == "good", self.said, 20, 0.2)
+        self.ca.lifetime = 30 * 86400
+        return shown(self.door)[0]
+
+    def is_renewed(self):
+        return self.said().count("obtained from") == 2
+
+
+@pytest.fixture
+def renewed(start_door, pki, backend):
+    made = []
+
+    def make(lifetime=3600):
+        made.append(Renewed(start_door, pki, backend, lifetime))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+
+
+def test_a_renewed_one_is_served_once_it_has_its_staple(renewed):
+    """Its responder does not know it at first, as happens: no client is without a staple meanwhile."""
+    s, seen = renewed(), set()
+    first = s.stapled()
+    s.responder.answers = "unknown"
+
+    def look():
+        seen.add(shown(s.door))
+        return {serial for serial, _ in seen}
+    wait_until(lambda: look() and s.is_renewed(), s.said, 30, 0.1)
+    wait_until(lambda: look() and "so that the one before is served still" in s.said(), s.said, 30, 0.1)
+    look()
+    assert seen == {(first, "good")}
+    s.responder.answers = "good"
+    wait_until(lambda: len(look()) == 2, s.said, 30, 0.05)
+    assert {staple for _, staple in seen} == {"good"}
+
+
+def test_a_renewed_one_does_not_wait_for_ever(renewed):
+    """The responder is away until what it has said of the first is stale."""
+    s = renewed(lifetime=14 * SLOW)
+    first = s.stapled()
+    s.responder.answers = "none"
+    wait_until(s.is_renewed, s.said, 30, 0.1)
+    assert shown(s.door) == (first, "good")
+    wait_until(lambda: shown(s.door)[0] != first, s.said, 30, 0.2)
+    assert shown(s.door)[1] is None and "it is served without one" in s.said()
+    s.responder.answers = "good"
+    wait_until(lambda: shown(s.door)[1] == "good", s.said, 20, 0.2)

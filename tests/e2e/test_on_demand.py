@@ -157,6 +157,32 @@ def test_a_no_is_asked_for_once(site):
     assert s.hook.asked == ["b.example.com"]
 
 
+def test_explained_before_anybody_comes(site, tmp_path):
+    """cardea explain says which names a door would obtain certificates for, and the door the same of those that it would not."""
+    listed = tmp_path / "names"
+    listed.write_text("a.example.com\n")
+    s = site(names=["*.lab.example.com"], names_file=str(listed))
+    s.on_demand.pop("ask")
+    s.start()
+
+    def explained(name):
+        done = run(CARDEA, "explain", "-c", s.door.config_file, "--sni", name, "--json")
+        return done.returncode, json.loads(done.stdout)
+    for name in ("a.example.com", "x.lab.example.com"):
+        status, said = explained(name)
+        assert status == 0 and said["tls"]["looked_up"] and said["end"] is None
+    for name, sni, why in (("x.example.com", "x.example.com", "on_demand does not permit this name"),
+                           ("x.y.lab.example.com", "x.y.lab.example.com", "on_demand does not permit this name"),
+                           ("none", None, "the client names no host that could have a certificate")):
+        status, said = explained(name)
+        s.door.mark()
+        assert s.leaf(sni) in NO
+        line = s.door.audited()
+        assert status == 1 and said["tls"] is None
+        assert said["end"] == {"reason": "uncertified", "alert": "unrecognized_name", "detail": why}
+        assert (line["reason"], line["detail"]) == ("uncertified", why)
+
+
 def test_a_no_is_forgotten_in_time(site):
     s = site(refused_for="1s").start()
     assert s.leaf("b.example.com") in NO

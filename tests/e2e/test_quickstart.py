@@ -68,6 +68,18 @@ def test_the_last_one_asks_the_door(started):
     assert re.search(r"cardea status --socket \S*/cardea\.sock$", command) and b"ROUTE" in started.run(command).stdout
 
 
+def test_the_login_that_is_printed(started):
+    """With the code of an account, at a name below localhost, which no name server knows."""
+    words, = re.findall(r"^cardea login .*$", started.process.out.read_text(), re.MULTILINE)
+    assert "--register CODE alice@ca.localhost:" in words
+    password = started.home / "password"
+    password.write_text("far too long to guess\n")
+    password.chmod(0o600)
+    code = started.run(f"cardea ca user add carol --dir {started.home}/door/ca").stdout.decode().strip()
+    done = started.run(f"{words} --password-file {password}".replace("CODE alice@", f"{code} carol@"))
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def certbot_words(started):
     """How the printed command calls certbot, and where it leaves certificates."""
     command, = (command for command in started.commands() if "certbot certonly" in command)

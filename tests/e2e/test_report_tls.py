@@ -87,12 +87,60 @@ def test_last_line_without_an_end(tmp_path):
     assert {key: asked(tmp_path / "log")[key] for key in ("lines", "bad_lines")} == {"lines": 2, "bad_lines": 1}
 
 
+def test_identities_that_are_cut_or_no_text(tmp_path):
+    """Who has a name that is cut within a character, or is none, is told of all the same."""
+    log = tmp_path / "log"
+    rows = [("x" * 254 + "\u00fc").encode(), b"a\xff\x9b31m", ("x" * 250 + "\\u00fc").encode()]
+    log.write_bytes(b"".join(b'{"time":"2026-11-23T00:40:00.123Z","peer":"192.0.2.%d:1","ja4":"t12d_a_b","version":"1.2",'
+                             b'"identity":"%s"}\n' % (i, row) for i, row in enumerate(rows)))
+    [answer] = asked("--would", "min=1.3", log)["answers"]
+    names = {row["identity"] for row in answer["rows"]}
+    assert "x" * 254 + "?" in names and "a??31m" in names and len(names) == 3, names
+    text = report("--would", "min=1.3", log).stdout
+    assert b"a??31m" in text and b"\x9b" not in text
+
+
 def test_many_bad_lines_are_not_all_told(tmp_path):
-    (tmp_path / "log").write_text("x\n" * 1000)
+    line = (REPORT / "clients.jsonl").read_text().splitlines()[0]
+    for text in ("x\n" * 1000 + line, line + "\n" + "x\n" * 1000, "x\n" * 500 + line + "\n" + "x\n" * 500):
+        (tmp_path / "log").write_text(text)
+        done = report("log", cwd=tmp_path)
+        lines = done.stderr.decode().splitlines()
+        first = 2 if text.startswith(line) else 1
+        assert len(lines) == 11 and lines[0].startswith(f"cardea: log:{first}: ") and "990 lines more" in lines[-1]
+        assert b"1,000 lines could not be read\n" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"listeners:\n  - {name: main}\n" * 30, b"\x7fELF\0\n\xff" * 5000, b"\0" * 300000,
+                                     b"-----BEGIN CERTIFICATE-----\nMIIB\n", b'{"a": 1}'], ids=["yaml", "program", "long", "pem", "json"])
+def test_what_is_no_audit_log(tmp_path, content):
+    """One line says so, whichever file is the wrong one."""
+    (tmp_path / "wrong").write_bytes(content)
+    for files in (["wrong"], [REPORT / "clients.jsonl", "wrong"]):
+        done = report(*files, cwd=tmp_path)
+        assert done.returncode == 1 and done.stdout == b""
+        lines = [text for text in done.stderr.decode().splitlines() if "wrong" in text]
+        assert len(lines) == 1 and lines[0].startswith("cardea: wrong is no audit log: wrong:1: ")
+
+
+def test_an_empty_file(tmp_path):
+    (tmp_path / "log").write_bytes(b"")
     done = report("log", cwd=tmp_path)
-    lines = done.stderr.decode().splitlines()
-    assert len(lines) == 11 and lines[0].startswith("cardea: log:1: ") and "990 lines more" in lines[-1]
-    assert done.stdout == b"no lines; 1,000 could not be read\n"
+    assert (done.returncode, done.stderr, done.stdout) == (0, b"cardea: log is empty: no audit lines\n", b"no lines\n")
+
+
+def test_a_route_that_is_none(tmp_path):
+    """A name that is misspelt does not look like a route that would lose nobody."""
+    for more in ([], ["--json"], ["--route", "api"]):
+        done = report("--route", "apj", *more, REPORT / "clients.jsonl")
+        assert done.returncode == 1 and done.stdout == b"" and b"no line of route 'apj'" in done.stderr
+    path = tmp_path / "door.yaml"
+    path.write_text("listeners: [{address: '127.0.0.1:4433'}]\naudit: {file: audit.jsonl}\n"
+                    "routes: [{name: api, pass: {to: '127.0.0.1:1'}}]\n")
+    shutil.copy(REPORT / "clients.jsonl", tmp_path / "audit.jsonl")
+    assert asked("-c", path, "--route", "api")["connections"] > 0
+    done = report("-c", path, "--route", "apj")
+    assert done.returncode == 1 and b"no route is called 'apj'; did you mean 'api'?" in done.stderr
 
 
 @pytest.mark.parametrize("flags, text", [

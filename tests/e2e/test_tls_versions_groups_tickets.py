@@ -74,6 +74,22 @@ def test_downgrade_is_refused(door):
     assert not out.done and out.alert == "86", out.text
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_client_that_refuses_the_certificate(door, pki, version):
+    """The audit line has the alert, which OpenSSL sends in the clear in TLS 1.3, before it has sent anything else."""
+    door.mark()
+    out = said(door, "both", version, "-verify_return_error", "-CAfile", pki.staff.file, until=None)
+    assert "certificate verify failed" in out.text, out.text
+    assert door.audited(reason="handshake_failed")["detail"] == "the peer sent the alert unknown_ca"
+
+
+def test_curl_refuses_the_certificate(door):
+    door.mark()
+    done = run("curl", "-sS", "--resolve", f"both.tls.test:{door.port}:127.0.0.1", f"https://both.tls.test:{door.port}/")
+    assert done.returncode == 60, done.stderr
+    assert door.audited(reason="handshake_failed")["detail"] == "the peer sent the alert unknown_ca"
+
+
 # Ciphers and groups -----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("flags, cipher", [

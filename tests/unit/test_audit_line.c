@@ -177,7 +177,11 @@ static void texts_that_are_none_stay(void **state)
     audit_line_text((struct str){"a\\ud800b", 8}, text, sizeof(text));
     assert_string_equal(text, "a\\ud800b");
     audit_line_text((struct str){"a\xff", 2}, text, sizeof(text));
-    assert_string_equal(text, "a\xff");
+    assert_string_equal(text, "a?");
+    audit_line_text((struct str){"0123456789abcd\xc3\xbc", 16}, text, sizeof(text));
+    assert_string_equal(text, "0123456789abcd?");
+    audit_line_text((struct str){"0123456789ab\\u00fc\\u00fc", 24}, text, sizeof(text));
+    assert_string_equal(text, "0123456789ab\xc3\xbc?");
     audit_line_text((struct str){"0123456789abcdefgh", 18}, text, sizeof(text));
     assert_string_equal(text, "0123456789abcde");
     audit_line_text((struct str){"", 0}, text, sizeof(text));

@@ -115,9 +115,37 @@ static void test_url(void **state)
     }
 }
 
+/* As people paste it. */
+static void test_lines(void **state)
+{
+    static const struct {
+        const char *text, *bytes; /* NULL: none */
+    } rows[] = {{"Zm9v\r\n YmE=\n", "fooba"},
+                {"Z\nm\n9\tv", "foo"},
+                {"", NULL},
+                {" \n", NULL},
+                {"Zm9vYg=", NULL},
+                {"Zm9v====", NULL},
+                {"Zm9vYh==", NULL},
+                {"Zm9v-_==", NULL}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf b = {0};
+        struct str text = {rows[i].text, strlen(rows[i].text)};
+        assert_int_equal(base64_read_lines(text, &b), rows[i].bytes != NULL);
+        if (rows[i].bytes != NULL)
+            assert_string_equal(buf_text(&b), rows[i].bytes);
+        else
+            assert_int_equal(b.len, 0);
+        buf_free(&b);
+    }
+    assert_false(base64_read_lines((struct str){"Zm9\0", 4}, &(struct buf){0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_hostile),
-                                       cmocka_unit_test(test_url), cmocka_unit_test(test_put)};
+                                       cmocka_unit_test(test_url), cmocka_unit_test(test_lines),
+                                       cmocka_unit_test(test_put)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

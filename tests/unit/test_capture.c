@@ -466,6 +466,27 @@ static void test_several(void **state)
     buf_free(&hello);
 }
 
+/* A byte a segment, behind a hole, and then segments over all of them, again and again: what is there already
+ * is passed over at once. */
+static void test_tiny_segments(void **state)
+{
+    (void)state;
+    enum { BYTES = 16000, TIMES = 200 };
+    struct seen seen = {0};
+    const struct capture_limits limits = {.flow = CAPTURE_MAX / 16, .total = CAPTURE_TOTAL_DEFAULT};
+    struct capture *c = capture_new(&limits, on_seen, &seen);
+    uint8_t *bytes = calloc(1, BYTES);
+    assert_non_null(bytes);
+    give_tcp(c, true, START - 1, SYN, NULL, 0);
+    for (uint32_t i = 0; i < BYTES; i += 2)
+        give_tcp(c, true, START + 1 + i, ACK, bytes, 1);
+    for (uint32_t i = 0; i < TIMES; i++)
+        give_tcp(c, true, START + 1, ACK, bytes, BYTES);
+    finish(c);
+    assert_int_equal(seen.count, 0);
+    free(bytes);
+}
+
 /* Connections whose hellos never end are given up once there are too many bytes of them. */
 static void test_bounds(void **state)
 {
@@ -530,6 +551,10 @@ static void test_answers(void **state)
          0x002f, 0, 0, 0, false},
         {RECORD("002a") "02 000026 0303 R 00 c02f 00 14 0303 0001 01 16 0303 0004 ffffffff", REPLY_HELLO,
          0x0303, 0xc02f, 0, 0, 0, false},
+        /* Messages that nobody wants, many in one record, and some over the end of one. */
+        {RECORD("0038") RETRY RECORD("0013") "04 000000 00 000000 04 000002 abcd 04 000003 ab " RECORD(
+             "005c") "cdef " SERVER_HELLO_1_3,
+         REPLY_HELLO, 0x0304, 0x1301, 0x001d, 0x0017, 0, true},
         {"15 0301 0002 02 28", REPLY_ALERT, 0, 0, 0, 0, 40, false},
         {RECORD("0038") RETRY "15 0303 0002 02 2f", REPLY_ALERT, 0, 0, 0, 0x0017, 47, true},
         /* Malformed. */
@@ -574,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_behind_a_hole),
         cmocka_unit_test(test_before_it),
         cmocka_unit_test(test_several),
+        cmocka_unit_test(test_tiny_segments),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_answers),
     };

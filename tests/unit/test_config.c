@@ -456,7 +456,7 @@ static void test_client(void **state)
         buf_text(&errors),
         "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, service_ca, "
         "name, "
-        "transport, pq, ech, doh, doh_ca, share)\n"
+        "transport, pq, ech, doh, doh_ca, doh_proxy, doh_configs, share)\n"
         "c.yaml:1:7: door: found 'example.com', expected HOST:PORT or [V6]:PORT: there is no :PORT "
         "after the host\n"
         "c.yaml:3:12: transport: found 'udp', expected one of auto, quic, tcp\n");

@@ -207,23 +207,28 @@ static void test_not_ours(void **state)
     struct ech_keys *ours = set_of(make_key(7, "public.example")),
                     *others = set_of(make_key(7, "public.example"));
     struct ech_opened opened;
-    struct buf plain = {0}, grease = {0}, stale = {0}, changed = {0};
+    struct ech_keys *elsewhere = set_of(make_key(7, "elsewhere.example"));
+    struct buf plain = {0}, grease = {0}, stale = {0}, foreign = {0}, changed = {0};
     first_hello(NULL, false, &plain);
     first_hello(NULL, true, &grease);
     first_hello(others, false, &stale);
+    first_hello(elsewhere, false, &foreign);
     first_hello(ours, false, &changed);
     assert_int_equal(try_open(ours, &changed, &opened), ECH_OPENED);
     changed.data[10] ^= 1; /* in its random */
-    assert_int_equal(try_open(ours, &plain, &opened), ECH_NOT_OURS);
+    assert_int_equal(try_open(ours, &plain, &opened), ECH_NONE);
     assert_int_equal(try_open(ours, &grease, &opened), ECH_NOT_OURS);
-    assert_int_equal(try_open(ours, &stale, &opened), ECH_NOT_OURS);
-    assert_int_equal(try_open(ours, &changed, &opened), ECH_NOT_OURS);
+    assert_int_equal(try_open(ours, &foreign, &opened), ECH_NOT_OURS);
+    assert_int_equal(try_open(ours, &stale, &opened), ECH_REFUSED);
+    assert_int_equal(try_open(ours, &changed, &opened), ECH_REFUSED);
     buf_free(&plain);
     buf_free(&grease);
     buf_free(&stale);
+    buf_free(&foreign);
     buf_free(&changed);
     ech_keys_free(ours);
     ech_keys_free(others);
+    ech_keys_free(elsewhere);
 }
 
 /* Old keys open as well as new ones, of the same id too; only the new ones are offered. */

@@ -247,6 +247,11 @@ static void test_clean(void **state)
          "gr\xc3\xbc", 6},
         {"\xe2\x82\xac\xe2\x82\xac", "\xe2\x82\xac", 6},
         {"\x80\x80\x80", "", 2},
+        /* What is no UTF-8: C1 as ISO 8859 has it, what begins no character, what goes on with none. */
+        {"a\x9b"
+         "31m\xff",
+         "a?31m?", 16},
+        {"\xc3(\xe2\x82 \xf0\x9f\x98\x80", "?(?? \xf0\x9f\x98\x80", 16},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

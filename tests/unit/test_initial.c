@@ -292,6 +292,13 @@ static void test_retry(void **state)
             retried ? QUIC_TALK_TAKEN : QUIC_TALK_ANEW);
         assert_hello(&t, &m);
         assert_int_equal(t.retried, retried);
+        /* Another one, whatever was sent in the server's name. */
+        struct buf again = {0};
+        put_hex(&again, "f0 00000001 04 01020304 04 0b0b0c0d 746f6b656e 00000000000000000000000000000000");
+        take(&t, again, false);
+        assert_int_equal(
+            take(&t, piece(QUIC_VERSION_1, "0b0b0c0d", "0b0b0c0d", true, 0, 0, m.data, m.len), true),
+            retried ? QUIC_TALK_ANEW : QUIC_TALK_TAKEN);
         quic_talk_free(&t);
     }
     buf_free(&m);

@@ -103,6 +103,10 @@ static void test_paths(void **state)
         {"/a", "http://site.test?q", "/?q"},
         {"/a", "//site.test/b", "/b"},
         {"/a", "/b:c", "/b:c"},
+        {"/a",
+         "gr\xc3\xbc\xc3\x9f"
+         "e?\xc3\xbc",
+         "/gr%C3%BC%C3%9Fe?%C3%BC"},
         {"/a", "./b:c", "/b:c"},
         /* elsewhere, nowhere, hostile */
         {"/a", "", NULL},
@@ -119,6 +123,10 @@ static void test_paths(void **state)
         {"/a", "/b\r\nHost: evil.test", NULL},
         {"/a", "/b c", NULL},
         {"/a", "/b\x7f", NULL},
+        {"/a",
+         "/\xc2\x9b"
+         "31m\xff",
+         "/%C2%9B31m%FF"},
         {"/a", "/.//other.test", "//other.test"},
     };
     (void)state;
@@ -152,6 +160,9 @@ static void test_long_paths(void **state)
     assert_int_equal(strlen(path), PAGE_PATH_MAX - 1);
     assert_false(page_link_path("h", "/", (struct str){reference, PAGE_PATH_MAX}, path));
     assert_false(page_link_path("h", "/", (struct str){reference + 1, PAGE_PATH_MAX - 1}, path));
+    memset(reference + 1, 0xff, sizeof(reference) - 1); /* each takes three */
+    assert_true(page_link_path("h", "/", (struct str){reference, PAGE_PATH_MAX / 3}, path));
+    assert_false(page_link_path("h", "/", (struct str){reference, PAGE_PATH_MAX / 3 + 2}, path));
 }
 
 int main(void)

@@ -153,6 +153,7 @@ static void who_is_refused(void **state)
         {TLS_PQ_UNSAID, {0x0304}, {X25519}, NULL},
         {TLS_PQ_OFF, {0x0304}, {HYBRID}, NULL},
     };
+    static const int only[] = {HYBRID, HYBRID_P256};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct tls_groups ours = ours_with(rows[i].pq);
         struct hello h = hello_of(rows[i].versions, rows[i].groups, (const uint16_t[]){0});
@@ -163,6 +164,18 @@ static void who_is_refused(void **state)
             fail_msg("row %zu: %s", i, text);
         drop(&h);
     }
+    /* Of groups that TLS 1.2 has none of, whatever `pq` says. */
+    static const uint16_t none[] = {0}, old[] = {0x0303, 0}, young[] = {0x0304, 0}, plain[] = {X25519, 0};
+    struct tls_groups ours;
+    struct err err;
+    assert_int_equal(tls_groups_make(only, ARRAY_LEN(only), TLS_PQ_PREFER, &ours, &err), 0);
+    struct hello h = hello_of(old, plain, none), young_h = hello_of(young, plain, none);
+    struct tls_groups_offer offer = offer_of(&h), young_offer = offer_of(&young_h);
+    assert_non_null(
+        strstr(tls_groups_refuse(&ours, &offer), "TLS 1.3, which each of the key exchange groups"));
+    assert_null(tls_groups_refuse(&ours, &young_offer)); /* the library says it */
+    drop(&h);
+    drop(&young_h);
 }
 
 /* What is cut anywhere, or missing, holds nobody to anything, and is read no further than it goes. */

@@ -274,6 +274,64 @@ static void test_alert_and_reset(void **state)
     loop_free(loop);
 }
 
+/* What a client of TLS 1.3 says in the clear behind the server's flight, in pieces: whole an alert, else not.
+ */
+static void test_an_alert_in_the_clear(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t record[8];
+        size_t len;
+        uint8_t alert; /* that is told */
+        const char *why;
+    } rows[] = {
+        {{21, 3, 3, 0, 2, 2, ALERT_UNKNOWN_CA}, 7, ALERT_UNKNOWN_CA, "the peer sent the alert unknown_ca"},
+        {{21, 3, 3, 0, 2, 2, ALERT_CERTIFICATE_EXPIRED},
+         7,
+         ALERT_CERTIFICATE_EXPIRED,
+         "the peer sent the alert certificate_expired"},
+        {{21, 3, 3, 0, 2, 2, 200}, 7, 200, "a record is too short for what is encrypted"},
+        {{21, 3, 3, 0, 2, 1, ALERT_UNKNOWN_CA}, 7, 0, "a record is too short for what is encrypted"},
+        {{21, 3, 3, 0, 3, 2, ALERT_UNKNOWN_CA, 0}, 8, 0, "a record is too short for what is encrypted"},
+        {{23, 3, 3, 0, 2, 2, ALERT_UNKNOWN_CA}, 7, 0, "a record is too short for what is encrypted"},
+        {{21, 3, 3, 0, 1, 2}, 6, 0, "a record is too short for what is encrypted"},
+        {{21, 3, 3, 0, 0}, 5, 0, "a record is too short for what is encrypted"},
+    };
+    struct loop *loop = new_loop();
+    struct ca *root = pki_root("Root"), *server = pki_server(root, "a.example");
+    for (size_t i = 0; i < ARRAY_LEN(rows) * 2; i++) {
+        size_t row = i / 2, piece = i % 2 == 0 ? rows[row].len : 1, n;
+        struct duo d = {.client = new_ssl(NULL, TLS1_3_VERSION)};
+        struct link *lower;
+        struct link_peer peer;
+        mem_link_pair(ROOM, &d.wire, &lower);
+        tls_scratch_init(&d.scratch, loop);
+        d.server = tls_link_new(new_ssl(server, TLS1_3_VERSION), lower, &d.scratch, &(struct tls_proof){0},
+                                (struct str){0});
+        d.to_client = BIO_new(BIO_s_mem());
+        d.from_client = BIO_new(BIO_s_mem());
+        BIO_set_mem_eof_return(d.to_client, -1);
+        SSL_set_bio(d.client, d.to_client, d.from_client);
+        SSL_do_handshake(d.client);
+        carry(&d);
+        enum link_status status = link_open(d.server);
+        assert_int_equal(status, LINK_AGAIN);
+        for (size_t at = 0; at < rows[row].len; at += piece) {
+            assert_int_equal(status, LINK_AGAIN);
+            assert_int_equal(link_write(d.wire, rows[row].record + at, piece, &n), LINK_OK);
+            status = link_open(d.server);
+        }
+        assert_int_equal(status, LINK_ERROR);
+        link_peer(d.server, &peer);
+        assert_int_equal(peer.alert, rows[row].alert);
+        assert_string_equal(link_error(d.server), rows[row].why);
+        part(&d);
+    }
+    ca_free(server);
+    ca_free(root);
+    loop_free(loop);
+}
+
 /* A client that speaks no TLS: what it says is not kept. */
 static void test_a_client_in_the_clear(void **state)
 {
@@ -305,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_many_small_records),    cmocka_unit_test(test_many_key_updates),
         cmocka_unit_test(test_small_space),           cmocka_unit_test(test_premature_close),
         cmocka_unit_test(test_a_client_in_the_clear), cmocka_unit_test(test_alert_and_reset),
+        cmocka_unit_test(test_an_alert_in_the_clear),
     };
     return cmocka_run_group_tests_name("tls_link", tests, NULL, pki_remove);
 }
