@@ -99,6 +99,20 @@ static bool names_version(const json_t *ciphers, bool tls13)
     return false;
 }
 
+/* By what the client has offered; lines of doors before this version only tell what was used. */
+static enum fate judge_groups(const json_t *groups, const struct audit_line *line, const char **ret_why)
+{
+    struct str offers = line->v[AUDIT_OFFERS_GROUPS];
+    size_t i;
+    const json_t *group;
+    *ret_why = "used a group that would go; whether it has another the log does not tell";
+    if (offers.p == NULL)
+        return has(groups, line->v[AUDIT_GROUP]) ? FATE_GOOD : FATE_UNKNOWN;
+    *ret_why = "offers none of the groups that would be left";
+    json_array_foreach(groups, i, group) if (lists(offers, json_string_value(group))) return FATE_GOOD;
+    return FATE_REFUSED;
+}
+
 static enum fate judge_settings(const json_t *routes, const struct audit_line *line, const char **ret_why)
 {
     char name[AUDIT_LINE_MAX];
@@ -111,9 +125,9 @@ static enum fate judge_settings(const json_t *routes, const struct audit_line *l
     *ret_why = "speaks TLS 1.2, no more";
     if (old && strcmp(text_of(then, "min_version"), "1.3") == 0)
         return FATE_REFUSED;
-    *ret_why = "used a group that would go; whether it has another the log does not tell";
-    if (!has(json_object_get(then, "groups"), line->v[AUDIT_GROUP]))
-        return FATE_UNKNOWN;
+    enum fate by_group = judge_groups(json_object_get(then, "groups"), line, ret_why);
+    if (by_group != FATE_GOOD)
+        return by_group;
     *ret_why = "used a cipher suite that would go; whether it has another the log does not tell";
     if (names_version(ciphers, !old) && !has(ciphers, line->v[AUDIT_CIPHER]))
         return FATE_UNKNOWN;

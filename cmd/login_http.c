@@ -211,10 +211,11 @@ static int ask(struct login_http *h, struct buf *request, bool unproven, struct 
     if (!began)
         return -1;
     if (a.status < 0)
-        err_set(err,
-                "the door %s gives no answer: %s. Is it that address? --name gives the name that the door "
-                "proves and serves logins under, --ca or --ca-fingerprint its CA",
-                h->place, a.err.text);
+        err_set(
+            err,
+            "the door %s gives no answer: %s (--name gives the name that it proves and serves logins under, "
+            "--ca or --ca-fingerprint its CA)",
+            h->place, a.err.text);
     return a.status;
 }
 

@@ -101,9 +101,10 @@ int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER 
                  enum trust_purpose purpose, const char *host, int64_t now, struct trust_refusal *ret,
                  struct err *err);
 
-/* The same for a server's chain in PEM, leaf first, whatever its names. 0; -1 with the reason in `err`. */
+/* The same for a server's chain in PEM, leaf first. 0; -1 with the reason in `err`. */
 struct buf;
-int trust_verify_pem(const struct trust *trust, const struct buf *pem, int64_t now, struct err *err);
+int trust_verify_pem(const struct trust *trust, const struct buf *pem, const char *host, int64_t now,
+                     struct err *err);
 
 /* Whom a client's chain in PEM, leaf first, would prove. Owned by the caller; NULL with the reason in `err`,
  * and what else is to be known of it in `ret`. */

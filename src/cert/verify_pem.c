@@ -34,13 +34,14 @@ int trust_read_pem(const struct buf *pem, size_t max, STACK_OF(CRYPTO_BUFFER) * 
     return rc;
 }
 
-int trust_verify_pem(const struct trust *trust, const struct buf *pem, int64_t now, struct err *err)
+int trust_verify_pem(const struct trust *trust, const struct buf *pem, const char *host, int64_t now,
+                     struct err *err)
 {
     STACK_OF(CRYPTO_BUFFER) *chain = sk_CRYPTO_BUFFER_new_null();
     CHECK(chain != NULL);
     int done = trust_read_pem(pem, TRUST_CHAIN_MAX, chain, err);
     if (done == 0)
-        done = trust_verify(trust, chain, TRUST_SERVER, NULL, now, NULL, err);
+        done = trust_verify(trust, chain, TRUST_SERVER, host, now, NULL, err);
     sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
     return done < 0 ? -1 : 0;
 }

@@ -36,6 +36,8 @@ struct fetch {
     struct buf heads; /* the fields of the last answer, as they came */
     struct buf body;  /* its content */
     bool heads_flooded, body_flooded;
+    bool is_new;                   /* its connection, which has not been judged yet (fetch/proof.h) */
+    struct err distrust;           /* why its server is not believed; empty: it is, or nobody has asked */
     char trouble[CURL_ERROR_SIZE]; /* libcurl's words */
     CURLcode code;                 /* once it is over */
     fetch_done *done;

@@ -20,12 +20,17 @@ static const struct {
     {                                                      \
         "curl_" #name, offsetof(struct curl_library, name) \
     }
-    FUNCTION(global_init),   FUNCTION(version_info),        FUNCTION(easy_init),
-    FUNCTION(easy_cleanup),  FUNCTION(easy_setopt),         FUNCTION(easy_getinfo),
-    FUNCTION(easy_strerror), FUNCTION(multi_init),          FUNCTION(multi_cleanup),
-    FUNCTION(multi_setopt),  FUNCTION(multi_add_handle),    FUNCTION(multi_remove_handle),
-    FUNCTION(multi_assign),  FUNCTION(multi_socket_action), FUNCTION(multi_info_read),
-    FUNCTION(slist_append),  FUNCTION(slist_free_all),
+    FUNCTION(global_init),      FUNCTION(version_info),
+    FUNCTION(easy_init),        FUNCTION(easy_cleanup),
+    FUNCTION(easy_setopt),      FUNCTION(easy_getinfo),
+    FUNCTION(easy_strerror),    FUNCTION(multi_init),
+    FUNCTION(multi_cleanup),    FUNCTION(multi_setopt),
+    FUNCTION(multi_add_handle), FUNCTION(multi_remove_handle),
+    FUNCTION(multi_assign),     FUNCTION(multi_socket_action),
+    FUNCTION(multi_info_read),  FUNCTION(slist_append),
+    FUNCTION(slist_free_all),   FUNCTION(url),
+    FUNCTION(url_cleanup),      FUNCTION(url_set),
+    FUNCTION(url_get),          FUNCTION(free),
 #undef FUNCTION
 };
 

@@ -27,6 +27,11 @@ struct curl_library {
     CURLMsg *(*multi_info_read)(CURLM *multi, int *ret_left);
     struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
     void (*slist_free_all)(struct curl_slist *list);
+    CURLU *(*url)(void);
+    void (*url_cleanup)(CURLU *url);
+    CURLUcode (*url_set)(CURLU *url, CURLUPart part, const char *text, unsigned flags);
+    CURLUcode (*url_get)(const CURLU *url, CURLUPart part, char **ret, unsigned flags);
+    void (*free)(void *text);
 };
 
 /* It, loaded once in a process and never unloaded; in any thread. NULL with `err` saying what to install. */

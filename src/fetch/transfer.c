@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"
+#include "fetch/proof.h"
 
 #define FETCH_MAGIC 0xfe7c0001u
 #define TIMEOUT_NS (30 * NSEC_PER_SEC)
@@ -107,19 +108,15 @@ static bool set_common(const struct curl_library *curl, struct fetch *t)
            curl->easy_setopt(e, CURLOPT_PRIVATE, t) == CURLE_OK;
 }
 
-static bool set_trust(const struct curl_library *curl, CURL *e, const struct fetch_request *r)
+static bool set_trust(const struct curl_library *curl, struct fetch *t, const struct fetch_request *r)
 {
+    CURL *e = t->easy;
     if (curl->easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) != CURLE_OK)
-        return false;
-    /* The folder of the system's would be believed beside the file. */
-    if (r->ca_file != NULL && (curl->easy_setopt(e, CURLOPT_CAINFO, r->ca_file) != CURLE_OK ||
-                               curl->easy_setopt(e, CURLOPT_CAPATH, NULL) != CURLE_OK))
         return false;
     if (r->cert_file != NULL && (curl->easy_setopt(e, CURLOPT_SSLCERT, r->cert_file) != CURLE_OK ||
                                  curl->easy_setopt(e, CURLOPT_SSLKEY, r->key_file) != CURLE_OK))
         return false;
-    return !r->unproven || (curl->easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
-                            curl->easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK);
+    return r->unproven ? proof_waive(t) : proof_ask(t);
 }
 
 static bool set_content(const struct curl_library *curl, struct fetch *t, const struct fetch_request *r)
@@ -199,8 +196,8 @@ struct fetch *transfer_new(struct fetcher *f, const struct fetch_request *r, str
     t->ca_file = r->ca_file != NULL ? strdup(r->ca_file) : NULL;
     list_init(&t->node);
     t->easy = f->curl->easy_init();
-    if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t->easy, r) &&
-        set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to) && set_fields(f->curl, t, r))
+    if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t, r) && set_request(f->curl, t, r) &&
+        set_place(f->curl, t, r->connect_to) && set_fields(f->curl, t, r))
         return t;
     err_set(err, "%s: libcurl %s does not take the request", t->name,
             f->curl->version_info(CURLVERSION_NOW)->version);
@@ -235,6 +232,8 @@ static int why_not(const struct fetch *t, struct err *err)
         return err_set(err, "%s: the answer has more than %zu bytes of content", t->name, t->max);
     if (t->heads_flooded)
         return err_set(err, "%s: the answer's fields have more than %zu bytes", t->name, HEADS_MAX);
+    if (t->distrust.text[0] != '\0')
+        return err_set(err, "%s: %s", t->name, t->distrust.text);
     if (t->code == CURLE_OPERATION_TIMEDOUT)
         return err_set(err, "%s: no whole answer within %.3g s", t->name,
                        (double)t->timeout / (double)NSEC_PER_SEC);
@@ -252,6 +251,8 @@ int transfer_result(struct fetch *t, struct fetch_answer *ret, struct err *err)
     long status = 0;
     if (t->code != CURLE_OK)
         return why_not(t, err);
+    if (t->is_new)
+        return err_set(err, "%s: libcurl did not have its server judged", t->name);
     t->fetcher->curl->easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     *ret = (struct fetch_answer){.status = (unsigned)status, .of = t};
     ret->body = (struct str){(const char *)t->body.data, t->body.len};

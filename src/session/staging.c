@@ -95,6 +95,16 @@ static int read_version(const char *text, size_t len, struct staged_tls *ret, st
                                            (int)MIN(len, (size_t)64), text);
 }
 
+static int read_pq(const char *text, size_t len, struct staged_tls *ret, struct err *err)
+{
+    for (enum tls_pq pq = TLS_PQ_UNSAID + 1; pq < TLS_PQS; pq++)
+        if (strlen(tls_pq_word(pq)) == len && memcmp(tls_pq_word(pq), text, len) == 0)
+            ret->pq = pq;
+    return ret->pq != TLS_PQ_UNSAID ? 0
+                                    : err_set(err, "pq: found '%.*s', expected prefer, require or off",
+                                              (int)MIN(len, (size_t)64), text);
+}
+
 static int read_setting(const char *text, size_t len, struct staged_tls *ret, struct err *err)
 {
     const char *equals = memchr(text, '=', len);
@@ -103,11 +113,13 @@ static int read_setting(const char *text, size_t len, struct staged_tls *ret, st
     size_t left = len - (size_t)(value - text);
     if (key == strlen("min_version") && memcmp(text, "min_version", key) == 0 && ret->min_version == 0)
         return read_version(value, left, ret, err);
+    if (key == strlen("pq") && memcmp(text, "pq", key) == 0 && ret->pq == TLS_PQ_UNSAID)
+        return read_pq(value, left, ret, err);
     if (key == strlen("groups") && memcmp(text, "groups", key) == 0 && ret->groups_len == 0)
         return read_codes("groups", value, left, keys_groups, ret->groups, &ret->groups_len, err);
     if (key == strlen("ciphers") && memcmp(text, "ciphers", key) == 0 && ret->ciphers_len == 0)
         return read_codes("ciphers", value, left, keys_ciphers, ret->ciphers, &ret->ciphers_len, err);
-    return err_set(err, "found '%.*s', expected min_version=, groups= and ciphers=, each once at most",
+    return err_set(err, "found '%.*s', expected min_version=, pq=, groups= and ciphers=, each once at most",
                    (int)MIN(len, (size_t)64), text);
 }
 
@@ -124,12 +136,17 @@ int staging_read_tls(const char *text, struct staged_tls *ret, struct err *err)
     }
 }
 
+/* No setting asks for a version that the route's max_version would forbid. */
 static void put_over(struct config_tls *to, const struct staged_tls *from)
 {
     if (from->min_version != 0) {
         to->min_version = (enum config_tls_version)from->min_version;
         to->max_version = MAX(to->max_version, to->min_version);
     }
+    if (from->pq != TLS_PQ_UNSAID)
+        to->pq = from->pq;
+    if (from->pq == TLS_PQ_REQUIRE) /* which TLS 1.2 cannot have */
+        to->max_version = CONFIG_TLS_1_3;
     if (from->groups_len > 0)
         to->groups = (struct config_codes){(int *)(uintptr_t)from->groups, from->groups_len};
     if (from->ciphers_len > 0)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/tls_group.h"
+
 struct cert;
 struct config;
 struct config_tls;
@@ -22,6 +24,7 @@ struct net_addr;
 /* TLS settings that take the place of the configuration's; what is not set stays. */
 struct staged_tls {
     uint16_t min_version; /* 0: stays */
+    enum tls_pq pq;       /* TLS_PQ_UNSAID: stays */
     int groups[STAGING_CODES_MAX];
     size_t groups_len;
     int ciphers[STAGING_CODES_MAX];
@@ -55,8 +58,8 @@ void staging_add(struct staging *s, const struct staged *item);
 struct staging *staging_ref(struct staging *s);
 void staging_unref(struct staging *s);
 
-/* Read "min_version=1.3,groups=X25519:P-256,ciphers=NAME:NAME", with the names of the configuration. -1 with
- * `err`. */
+/* Read "min_version=1.3,pq=require,groups=X25519:P-256,ciphers=NAME:NAME", with the names of the
+ * configuration. -1 with `err`. */
 int staging_read_tls(const char *text, struct staged_tls *ret, struct err *err);
 
 /* The settings of a route with those put over them that were promoted, and, with `candidates`, the candidates

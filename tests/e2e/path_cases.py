@@ -5,7 +5,7 @@
 
 The categories are those that are published for verifiers of chains (branching, circles, dates, name constraints,
 extendedKeyUsage, basicConstraints, weak signatures), the graphs those of RFC 4158, and some that are hostile. With --all each
-combination of names and constraints is there, near 9,000; else a sample."""
+combination of names and constraints is there, near 10,000; else a sample."""
 import datetime
 import ipaddress
 import itertools
@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 NOW = datetime.datetime(2026, 6, 1)
 AT = "2026-06-01T00:00:00Z"
@@ -55,7 +55,8 @@ DEFECTS = {
 
 
 class Graph:
-    """Certificates for the edges of a graph, with keys that live as long as it. Those in `bad` have the defect."""
+    """Certificates for the edges of a graph, with keys that live as long as it. Those in `bad` have the defect. `leaf_names` may
+    be what stands within the GeneralNames, in DER."""
 
     keys = {}
 
@@ -108,7 +109,10 @@ class Graph:
             usage = ExtendedKeyUsageOID.EMAIL_PROTECTION if defect == "eku" else ExtendedKeyUsageOID.SERVER_AUTH
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
         names = [x509.DNSName(HOST)] if self.leaf_names is None else self.leaf_names
-        if is_leaf and names:
+        if is_leaf and isinstance(names, bytes):
+            raw = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, der(0x30, names))
+            builder = builder.add_extension(raw, False)
+        elif is_leaf and names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         limits = self.constraints.get(edge)
         if defect == "name-constraints":
@@ -260,6 +264,7 @@ def large(cases):
 
 GOOD, BAD = "good.example", "bad.test"
 GOOD_IP, BAD_IP = ipaddress.ip_address("192.0.2.7"), ipaddress.ip_address("198.51.100.7")
+GOOD_NET, BAD_NET = (x509.IPAddress(ipaddress.ip_network(text)) for text in ("192.0.2.0/24", "198.51.100.0/24"))
 
 
 def names(cases, every):
@@ -267,8 +272,8 @@ def names(cases, every):
     dns = {None: None, "good": [x509.DNSName("example")], "bad": [x509.DNSName("test")]}
     ip = {
         None: None,
-        "good": [x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))],
-        "bad": [x509.IPAddress(ipaddress.ip_network("198.51.100.0/24"))],
+        "good": [GOOD_NET],
+        "bad": [BAD_NET],
     }
     common_names = ["", GOOD, BAD, str(GOOD_IP), str(BAD_IP)]
     kinds = [None, "good", "bad"]
@@ -294,6 +299,23 @@ def names(cases, every):
         cases.add(f"names-{number:05}", "names and constraints", graph, expect, GOOD if asked == "dns" else str(GOOD_IP))
 
 
+def disguised(cases, every):
+    """The name that is asked for, under each tag that a name may have and as a part of other names, beside a name that is
+    allowed: none of it may be taken for the name, nor lead around the constraints."""
+    smuggled = ["", f"{BAD}, ", f"{BAD},DNS:", f"http://{BAD};", "http://", "spiffe://", f"{BAD}\0"]
+    values = [(GOOD, (before + GOOD).encode()) for before in smuggled]
+    values += [(GOOD, f"{GOOD}{after}".encode()) for after in ("/", ":443", "\0", f"\0.{BAD}", f"@{BAD}")]
+    values += [(str(GOOD_IP), GOOD_IP.packed), (str(GOOD_IP), str(GOOD_IP).encode()), (str(GOOD_IP), b"\0" * 12 + GOOD_IP.packed)]
+    lists = [None, ([x509.DNSName("test"), BAD_NET], None), (None, [x509.DNSName("example"), GOOD_NET])]
+    for number, (tag, (asked, value), limits) in enumerate(itertools.product(range(16), values, lists)):
+        if number % every != 0:
+            continue
+        beside = der(0x82, BAD.encode()) + der(0x87, BAD_IP.packed)
+        is_name = limits is None and (tag, value) in ((2, GOOD.encode()), (7, GOOD_IP.packed))
+        graph = Graph("T>A A>L", constraints={"T>A": limits} if limits else {}, leaf_names=beside + der(0x80 | tag, value))
+        cases.add(f"disguised-{number:05}", "names in disguise", graph, "accept" if is_name else "reject", asked)
+
+
 def generate(directory, everything=False):
     """Fill the folder. Returns how many cases there are."""
     cases = Cases(directory)
@@ -301,6 +323,7 @@ def generate(directory, everything=False):
     order(cases)
     large(cases)
     names(cases, 1 if everything else 61)
+    disguised(cases, 1 if everything else 7)
     return cases.count
 
 

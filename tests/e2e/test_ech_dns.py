@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted ClientHello by the ECHConfigs that the DNS tells, by DNS over HTTPS: `cardea connect`, and backends."""
+import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ import doh
 import ech
 import tls
 from capture import Capture
+from pki import CA
 from run import SLOW, wait_until
 
 PUBLIC = "public.ech.test"
@@ -95,6 +98,32 @@ def test_stale(door, keys, resolver, asks):
     resolver.records[origin(door)] = [(doh.HTTPS, doh.https(ech=ech.damaged(ech.configs(keys)[-1])))]
     done = asks()
     assert good(done) and done.stderr == b"", done.stderr
+
+
+def resolver_below(pki, directory, has_good):
+    """Its CA is below the door's. Of that CA it sends a certificate that has expired, and after it the good one or none."""
+    between = CA(directory, "Between", issuer=pki.ca)
+    cert = between.issue("localhost", dns=["localhost"])
+    shutil.copy(directory / "ca.key", directory / "old.key")
+    pki.ca.sign(directory / "old", "Between", "basicConstraints = critical, CA:true\nkeyUsage = critical, keyCertSign\n",
+                start=-2 * 86400, end=-3600)
+    good = Path(between.file).read_text()
+    leaf = Path(cert.certificate).read_text().replace(good, "")
+    Path(cert.certificate).write_text(leaf + (directory / "old.pem").read_text() + (good if has_good else ""))
+    return doh.Resolver(cert)
+
+
+@pytest.mark.parametrize("has_good", [True, False])
+def test_every_path_to_the_resolver_is_tried(door, keys, connect, pki, banner, tmp_path, has_good):
+    """A certificate that has expired does not hide the good one behind it; where it is alone nothing is asked."""
+    resolver = resolver_below(pki, tmp_path / "between", has_good)
+    resolver.records[origin(door)] = [(doh.HTTPS, doh.https(ech=ech.configs(keys)[-1]))]
+    done = connect(door, "--ech", "require", "--doh", resolver.url, "--doh-ca", pki.ca.file, "--transport", "tcp",
+                   f"127.0.0.1:{banner.port}", name=NAME)
+    resolver.stop()
+    assert good(done) == has_good, done.stderr
+    assert resolver.asked == ([origin(door)] if has_good else [])
+    assert has_good or b"certificate 'Between' has expired" in done.stderr
 
 
 BROKEN = {

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import ech
 import tls
 from door import Door
 from fixtures import clean_env
@@ -295,6 +296,26 @@ def test_tls_settings(stage):
     assert stage.key("-tls1_2", staging=True) == "rsa"
 
 
+def test_post_quantum_alone(stage):
+    """Who offers no hybrid is known from the log before anybody is turned away."""
+    def comes_through(*flags, staging=False):
+        port = stage.staging_port if staging else stage.door.port
+        return tls.s_client(stage.door, "stage.test", *flags, port=port, program=ech.openssl4()).done
+    classical, hybrid = ("-groups", "X25519"), ("-groups", "X25519MLKEM768")
+    assert comes_through(*classical) and comes_through(*hybrid)
+    stage.door.audited(2, sni="stage.test")
+    stage.ok("stage", "--tls", "pq=require")
+    assert comes_through(*hybrid, staging=True) and comes_through(*classical)
+    assert not comes_through(*classical, staging=True) and not comes_through("-tls1_2", staging=True)
+    code, out, _ = stage.cert("test")
+    assert code == 1 and "route www: TLS 1.3 at least, in production 1.2" in out
+    assert re.search(r"lost +route www, .*: \d+ connections, offers none of the groups that would be left", out)
+    stage.ok("promote")
+    assert comes_through(*hybrid) and not comes_through(*classical)
+    stage.ok("rollback")
+    assert comes_through(*classical)
+
+
 # QUIC ----------------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +358,8 @@ def test_refusals(stage, tmp_path, pki):
     assert "expected 1.2 or 1.3" in refused("stage", "--tls", "min_version=1.1")
     assert "found 'X448'" in refused("stage", "--tls", "groups=X25519:X448")
     assert "found 'colour=red'" in refused("stage", "--tls", "colour=red")
+    assert "found 'always', expected prefer, require or off" in refused("stage", "--tls", "pq=always")
+    assert "none of the key exchange groups is left with pq: require" in refused("stage", "--tls", "pq=require,groups=X25519")
     assert "there is no candidate" in refused("promote") and "there is no candidate" in refused("test")
     assert "there is no promoted one" in refused("rollback")
     stage.ok("stage", stage.candidate.certificate, "--name", "one")

@@ -17,8 +17,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "fetch/fetch.h"
-#include "fetch/library.h"
+#include "fetch/fetch_internal.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 
@@ -32,6 +31,8 @@ struct server {
     uint16_t port;
     SSL_CTX *tls;    /* NULL: plain */
     char seen[4096]; /* the last request */
+    pthread_t visits[64];
+    size_t visits_len;
 };
 
 struct visit {
@@ -104,6 +105,11 @@ static void answer(struct visit *v, const char *path)
         say_text(v, "not all of it");
     } else if (strcmp(path, "/garbage") == 0) {
         say_text(v, "\x1b[31mSSH-2.0-no web\r\n\r\n");
+    } else if (strcmp(path, "/stay") == 0) {
+        say_text(v, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstays");
+    } else if (strncmp(path, "/away?", 6) == 0) {
+        snprintf(line, sizeof(line), "Location: %s\r\n", path + 6);
+        say_head(v, "302 Found", line, 0);
     } else if (strcmp(path, "/slow") == 0) {
         (void)visit_read(v, &c, 1); /* until it gives up */
     } else if (strcmp(path, "/problem") == 0) {
@@ -135,15 +141,38 @@ static bool read_request(struct visit *v)
     }
 }
 
-static void serve(struct visit *v)
+/* True: the connection stays for another. */
+static bool serve_request(struct visit *v)
 {
     char path[256];
+    if (!read_request(v) || sscanf(v->s->seen, "%*s %255s", path) != 1)
+        return false;
+    answer(v, path);
+    return strcmp(path, "/stay") == 0;
+}
+
+static void serve(struct visit *v)
+{
     if (v->ssl != NULL && SSL_accept(v->ssl) != 1)
         return;
-    if (read_request(v) && sscanf(v->s->seen, "%*s %255s", path) == 1)
-        answer(v, path);
+    while (serve_request(v))
+        continue;
     if (v->ssl != NULL)
         SSL_shutdown(v->ssl);
+}
+
+static void *serve_one(void *arg)
+{
+    struct visit *v = arg;
+    if (v->s->tls != NULL) {
+        v->ssl = SSL_new(v->s->tls);
+        SSL_set_fd(v->ssl, v->fd);
+    }
+    serve(v);
+    SSL_free(v->ssl);
+    close(v->fd);
+    free(v);
+    return NULL;
 }
 
 static void *serve_all(void *arg)
@@ -151,14 +180,10 @@ static void *serve_all(void *arg)
     struct server *s = arg;
     int fd;
     while ((fd = accept(s->listener, NULL, NULL)) >= 0) {
-        struct visit v = {.s = s, .fd = fd};
-        if (s->tls != NULL) {
-            v.ssl = SSL_new(s->tls);
-            SSL_set_fd(v.ssl, fd);
-        }
-        serve(&v);
-        SSL_free(v.ssl);
-        close(fd);
+        struct visit *v = calloc(1, sizeof(*v));
+        assert_true(v != NULL && s->visits_len < ARRAY_LEN(s->visits));
+        *v = (struct visit){.s = s, .fd = fd};
+        assert_int_equal(pthread_create(&s->visits[s->visits_len++], NULL, serve_one, v), 0);
     }
     return NULL;
 }
@@ -182,6 +207,8 @@ static void server_stop(struct server *s)
 {
     shutdown(s->listener, SHUT_RDWR);
     pthread_join(s->thread, NULL);
+    while (s->visits_len > 0)
+        pthread_join(s->visits[--s->visits_len], NULL);
     close(s->listener);
     SSL_CTX_free(s->tls);
 }
@@ -518,6 +545,157 @@ static void test_the_server_proves_who_it_is(void **state)
     ca_free(wrong);
 }
 
+/* A certificate for the name and key of `ca`, by `issuer`, with a use that is over, or for other names. */
+static X509 *cross_sign(const struct ca *ca, const struct ca *issuer, bool expired, const char *constraints)
+{
+    X509 *cert = pki_blank(issuer, ca_private_key(ca));
+    assert_true(X509_set_subject_name(cert, X509_get_subject_name(ca_x509(ca))));
+    if (expired)
+        assert_non_null(ASN1_TIME_set_posix(X509_getm_notAfter(cert), time(NULL) - 60));
+    pki_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
+    pki_extension(cert, NID_key_usage, "critical,keyCertSign");
+    if (constraints != NULL)
+        pki_extension(cert, NID_name_constraints, constraints);
+    pki_sign(cert, issuer);
+    return cert;
+}
+
+static void sends_too(const struct server *s, X509 *cert)
+{
+    assert_int_equal(SSL_CTX_add1_chain_cert(s->tls, cert), 1);
+}
+
+/* A server that sends two certificates of the CA that has issued its own: `first`, and then a good one. */
+static void test_every_path_is_tried(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    struct ca *root = pki_root("root"), *old = pki_root("old"), *between = pki_root("between");
+    struct ca *leaf =
+        pki_issue(between, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    X509 *bad[] = {cross_sign(between, root, true, NULL), cross_sign(between, old, false, NULL),
+                   cross_sign(between, root, false, "critical,permitted;IP:192.0.2.0/255.255.255.0")};
+    static const char *const words[] = {"has expired", "old", "permitted subtree violation"};
+    X509 *good = cross_sign(between, root, false, NULL);
+    save_root(root, "root.pem");
+    client_start(&c);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        server_start(&s, leaf);
+        sends_too(&s, bad[i]);
+        struct fetch_request r = {
+            .method = "GET", .url = url_of(&s, "/good"), .ca_file = pki_path("root.pem")};
+        assert_true(ask(&c, &r));
+        check_error(&c, words[i]);
+        assert_string_equal(s.seen, ""); /* it was not told what was wanted */
+        sends_too(&s, good);
+        assert_true(ask(&c, &r));
+        assert_string_equal(c.err.text, "");
+        assert_string_equal(c.body, "hello");
+        server_stop(&s);
+        X509_free(bad[i]);
+    }
+    client_end(&c);
+    X509_free(good);
+    ca_free(root);
+    ca_free(old);
+    ca_free(between);
+    ca_free(leaf);
+}
+
+/* Each server on the way proves itself, and one that need not prove anything leaves nothing to those that do.
+ */
+static void test_each_connection_is_judged(void **state)
+{
+    struct server plain, s;
+    struct client c;
+    char path[128];
+    (void)state;
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *leaf =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    server_start(&plain, NULL);
+    server_start(&s, leaf);
+    client_start(&c);
+    snprintf(path, sizeof(path), "/away?%s", url_of(&s, "/stay"));
+    struct fetch_request r = {.method = "GET",
+                              .url = strdup(url_of(&plain, path)),
+                              .follow = true,
+                              .ca_file = save_root(root, "root.pem")};
+    assert_true(ask(&c, &r));
+    assert_string_equal(c.body, "stays");
+    r.ca_file = save_root(other, "other.pem");
+    assert_true(ask(&c, &r));
+    check_error(&c, "root");
+    r.unproven = true;
+    assert_true(ask(&c, &r));
+    assert_string_equal(c.body, "stays");
+    r.unproven = false;
+    assert_true(ask(&c, &r));
+    check_error(&c, "root");
+    assert_int_equal(s.visits_len, 4);
+    r.ca_file = pki_path("root.pem");
+    assert_true(ask(&c, &r));
+    assert_string_equal(c.body, "stays");
+    assert_int_equal(s.visits_len, 4); /* over the first connection, which was judged */
+    free((char *)(uintptr_t)r.url);
+    client_end(&c);
+    server_stop(&plain);
+    server_stop(&s);
+    ca_free(root);
+    ca_free(other);
+    ca_free(leaf);
+}
+
+static CURLoption unknown; /* to a library that is older */
+
+static CURLcode setopt_of_old(CURL *easy, CURLoption option, ...)
+{
+    va_list ap;
+    va_start(ap, option);
+    void *value = va_arg(ap, void *); /* as wide as long and curl_off_t, and passed alike */
+    va_end(ap);
+    return option == unknown ? CURLE_UNKNOWN_OPTION : curl_library(NULL)->easy_setopt(easy, option, value);
+}
+
+/* What cannot tell us what a server shows, or does not ask, still does not believe anyone. */
+static void test_an_old_library_judges_itself(void **state)
+{
+    static const CURLoption options[] = {CURLOPT_CERTINFO, CURLOPT_PREREQFUNCTION, CURLOPT_OPENSOCKETFUNCTION,
+                                         CURLOPT_SSL_VERIFYPEER};
+    struct server s;
+    struct client c;
+    (void)state;
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *leaf =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    save_root(root, "root.pem");
+    save_root(other, "other.pem");
+    server_start(&s, leaf);
+    client_start(&c);
+    struct curl_library old = *c.fetcher->curl;
+    old.easy_setopt = setopt_of_old;
+    c.fetcher->curl = &old;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        unknown = options[i];
+        struct fetch_request r = {
+            .method = "GET", .url = url_of(&s, "/good"), .ca_file = pki_path("root.pem")};
+        assert_true(ask(&c, &r));
+        assert_string_equal(c.body, "hello");
+        r.ca_file = i % 2 == 0 ? pki_path("other.pem") : NULL;
+        assert_true(ask(&c, &r));
+        check_error(&c, "certificate");
+    }
+    client_end(&c);
+    server_stop(&s);
+    ca_free(root);
+    ca_free(other);
+    ca_free(leaf);
+}
+
 static void test_old_tls_is_refused(void **state)
 {
     struct server s;
@@ -625,6 +803,9 @@ int main(void)
         cmocka_unit_test(test_urls_are_looked_at),
         cmocka_unit_test(test_a_proxy_of_the_environment_is_not_asked),
         cmocka_unit_test(test_the_server_proves_who_it_is),
+        cmocka_unit_test(test_every_path_is_tried),
+        cmocka_unit_test(test_each_connection_is_judged),
+        cmocka_unit_test(test_an_old_library_judges_itself),
         cmocka_unit_test(test_old_tls_is_refused),
         cmocka_unit_test(test_cancelled_is_not_told),
         cmocka_unit_test(test_freed_with_requests_under_way),

@@ -58,6 +58,12 @@ static void test_settings(void **state)
         size_t groups, ciphers;
     } rows[] = {
         {"min_version=1.3", NULL, 0x0304, 0, 0},
+        {"min_version=1.3,pq=off,groups=X25519", NULL, 0x0304, 1, 0},
+        {"pq", "pq: found ''", 0, 0, 0},
+        {"pq=", "pq: found ''", 0, 0, 0},
+        {"pq=requir", "pq: found 'requir', expected prefer, require or off", 0, 0, 0},
+        {"pq=Require", "pq: found 'Require'", 0, 0, 0},
+        {"pq=off,pq=off", "each once at most", 0, 0, 0},
         {"min_version=1.2,groups=X25519", NULL, 0x0303, 1, 0},
         {"groups=X25519:P-256:P-384,ciphers=TLS_AES_128_GCM_SHA256", NULL, 0, 3, 1},
         {"", "found ''", 0, 0, 0},
@@ -94,6 +100,21 @@ static void test_settings(void **state)
     }
 }
 
+static void test_pq_is_read(void **state)
+{
+    struct staged_tls got;
+    struct err err;
+    (void)state;
+    for (enum tls_pq pq = TLS_PQ_PREFER; pq < TLS_PQS; pq++) {
+        char text[32];
+        snprintf(text, sizeof(text), "pq=%s", tls_pq_word(pq));
+        assert_int_equal(staging_read_tls(text, &got, &err), 0);
+        assert_int_equal(got.pq, pq);
+    }
+    assert_int_equal(staging_read_tls("min_version=1.3", &got, &err), 0);
+    assert_int_equal(got.pq, TLS_PQ_UNSAID);
+}
+
 /* Promoted settings are everybody's; a candidate's come on top, for who sees candidates. */
 static void test_settings_are_put_over(void **state)
 {
@@ -118,6 +139,28 @@ static void test_settings_are_put_over(void **state)
     assert_int_equal(got.groups.n, 1);
     staging_tls(&own, NULL, true, &got);
     assert_int_equal(got.groups.n, 0);
+    staging_unref(s);
+}
+
+/* What demands post-quantum key exchange needs a version that has it. */
+static void test_pq_is_put_over(void **state)
+{
+    struct config_tls own = {.min_version = CONFIG_TLS_1_2,
+                             .max_version = CONFIG_TLS_1_2,
+                             .pq = TLS_PQ_PREFER},
+                      got;
+    struct staging *s = staging_new(2);
+    struct staged require = {.label = (char[]){"tls"}, .tls = {.pq = TLS_PQ_REQUIRE}};
+    struct staged off = {.label = (char[]){"tls"}, .tls = {.pq = TLS_PQ_OFF}, .promoted = true};
+    (void)state;
+    staging_add(s, &require);
+    staging_add(s, &off);
+    staging_tls(&own, s, false, &got);
+    assert_int_equal(got.pq, TLS_PQ_OFF);
+    assert_int_equal(got.max_version, CONFIG_TLS_1_2);
+    staging_tls(&own, s, true, &got);
+    assert_int_equal(got.pq, TLS_PQ_REQUIRE);
+    assert_int_equal(got.max_version, CONFIG_TLS_1_3);
     staging_unref(s);
 }
 
@@ -360,6 +403,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_settings_are_put_over),
+        cmocka_unit_test(test_pq_is_read),
+        cmocka_unit_test(test_pq_is_put_over),
         cmocka_unit_test(test_stands_for),
         cmocka_unit_test(test_stand_ins),
         cmocka_unit_test(test_promotions_are_undone_in_turn),
