@@ -372,6 +372,23 @@ def test_for_people(s_server, pki):
     assert done.returncode == 1 and "NOT PROVEN" in text and "TLS          1.3" in text and f"'{NAME}'" in text, text
 
 
+@pytest.mark.parametrize("alpn", [(), ("http/1.1",), ("cardea/1",)])
+def test_a_tunnel_route(start_door, pki, cert, alpn):
+    """Who says nothing and ends in order is not told that the door has failed."""
+    door = start_door({"certificates": [cert.row()], "trust": [pki.trust()], "workers": 1,
+                       "routes": [{"name": "tunnel", "sni": NAME, "alpn": ["cardea/1", "http/1.1"], "tunnel": {},
+                                   "clients": {"mode": "required", "trust": "staff"}}],
+                       "policy": [{"name": "alice", "who": {"name": "alice"}, "targets": ["127.0.0.1:*"]}]})
+    words = ["--ca", pki.ca.file, "--name", NAME, "--cert", pki.alice.certificate, "--key", pki.alice.key,
+             *(word for each in alpn for word in ("--alpn", each)), f"127.0.0.1:{door.port}"]
+    [told] = check(*words)
+    assert (told["detail"], told["result"], told["tls"]["alpn"]) == (None, "good", alpn[0] if alpn else None)
+    assert door.audited(route="tunnel")["reason"] == ("unused" if alpn == ("cardea/1",) else "client_left")
+    done = run(CARDEA, "check", "--json", *words)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["result"] == "good" and told["survey"]["answers"]["tls_1_3"] is True, told
+
+
 @pytest.mark.parametrize(("words", "found"), [
     ([], "HOST:PORT is missing"),
     (["8080"], "did you mean"),
