@@ -43,6 +43,9 @@ void check_path_text(struct buf *out, const struct check_path_case *c, const str
     if (!r->accepted)
         buf_printf(out, ": %s", r->why.text);
     buf_printf(out, "\n");
+    if (r->issued != 0)
+        buf_printf(out, "certificate %zu is issued by the first one: the leaf has to stand first\n",
+                   r->issued);
     put_path(out, r);
     buf_printf(out, "%zu certificates, %zu candidates looked at, %zu signatures checked\n", r->certs,
                r->candidates, r->signatures);

@@ -8,6 +8,7 @@
 #include <openssl/pool.h>
 
 #include "base/check.h"
+#include "base/str.h"
 #include "cert/trust_internal.h"
 
 struct making {
@@ -81,6 +82,54 @@ static void mark_chosen(struct making *m, const struct path_answer *answer)
     }
 }
 
+struct first_block {
+    char type[32]; /* what stands behind BEGIN; "": there is no block */
+};
+
+static int keep_first(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
+{
+    struct first_block *first = arg;
+    (void)der;
+    (void)len;
+    (void)err;
+    if (first->type[0] == '\0')
+        str_copy(first->type, sizeof(first->type), type, strlen(type));
+    return 0;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), of_end = strlen(end);
+    return len >= of_end && strcmp(text + len - of_end, end) == 0;
+}
+
+/* What a file without certificates holds, for who has given the wrong one. */
+static const char *what_it_is(const struct buf *text)
+{
+    struct first_block first = {""};
+    struct err ignored;
+    (void)pem_each(text, keep_first, &first, &ignored);
+    if (first.type[0] == '\0')
+        return text->len == 0          ? "it is empty"
+               : text->data[0] == 0x30 ? "it is DER, not PEM"
+                                       : "it has no block of PEM";
+    return ends_with(first.type, "PRIVATE KEY")           ? "it is a private key"
+           : ends_with(first.type, "PUBLIC KEY")          ? "it is a public key"
+           : ends_with(first.type, "CERTIFICATE REQUEST") ? "it is a request for a certificate"
+           : ends_with(first.type, "CRL")                 ? "it is a revocation list"
+                                                          : "it is PEM of another kind";
+}
+
+/* A first certificate by whose name another of the chain is issued is hardly the leaf. */
+static void seek_issued(const struct making *m)
+{
+    struct path_report *r = m->ret;
+    for (size_t i = 1; i < r->certs && r->issued == 0; i++)
+        if (!m->certs[i].self_issued &&
+            CBS_mem_equal(&m->certs[i].issuer, CBS_data(&m->certs[0].subject), CBS_len(&m->certs[0].subject)))
+            r->issued = i + 1;
+}
+
 static bool read_chain(struct making *m, const STACK_OF(CRYPTO_BUFFER) * chain)
 {
     struct path_report *r = m->ret;
@@ -88,7 +137,8 @@ static bool read_chain(struct making *m, const STACK_OF(CRYPTO_BUFFER) * chain)
     m->certs = calloc(r->certs + 1, sizeof(*m->certs));
     CHECK(m->certs != NULL);
     if (r->certs == 0)
-        err_set(&r->why, "there is no certificate");
+        err_set(&r->why, "there is no certificate (-----BEGIN CERTIFICATE-----): %s",
+                what_it_is(m->q->chain));
     for (size_t i = 0; i < r->certs; i++) {
         CBS der;
         CRYPTO_BUFFER_init_CBS(sk_CRYPTO_BUFFER_value(chain, i), &der);
@@ -97,6 +147,7 @@ static bool read_chain(struct making *m, const STACK_OF(CRYPTO_BUFFER) * chain)
             return false;
         }
     }
+    seek_issued(m);
     return r->certs > 0;
 }
 

@@ -42,6 +42,7 @@ struct path_report {
     size_t path_len;
     struct path_report_step *steps;
     size_t steps_len, steps_more;
+    size_t issued; /* the first that names the leaf as its issuer, as the how manieth it came; 0: none does */
     size_t certs, candidates, signatures; /* that were there, and were looked at */
 };
 

@@ -86,7 +86,7 @@ def test_why_not(folder, tmp_path):
     assert "is not valid before" in verify(linear, "--at", "0", status=1).stdout
     (tmp_path / "no.pem").write_text("nothing\n")
     broken = check("--verify", tmp_path / "no.pem", "--roots", linear / "roots.pem", status=1)
-    assert "there is no certificate" in broken.stdout
+    assert "there is no certificate (-----BEGIN CERTIFICATE-----): it has no block of PEM" in broken.stdout
 
 
 def test_a_clients_certificate(pki):
@@ -127,3 +127,33 @@ def test_wrong_use(folder, tmp_path):
         assert ("--roots" in said.splitlines()[0]) == (option == "ca")
     assert "No such file" in check("--verify", tmp_path / "x.pem", "--roots", chain, status=1).stderr
     assert "there are no cases" in check("--verify", tmp_path / "none", status=1).stderr
+
+
+def block(label):
+    return f"-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n".encode()
+
+
+@pytest.mark.parametrize(("content", "text"), [
+    (block("PRIVATE KEY"), "it is a private key"),
+    (block("EC PRIVATE KEY"), "it is a private key"),
+    (block("PUBLIC KEY"), "it is a public key"),
+    (block("NEW CERTIFICATE REQUEST"), "it is a request for a certificate"),
+    (block("X509 CRL"), "it is a revocation list"),
+    (block("X" * 100), "it is PEM of another kind"),
+    (b"\x30\x82\x01\x00", "it is DER, not PEM"),
+    (b"", "it is empty"),
+])
+def test_what_else_the_file_is(folder, tmp_path, content, text):
+    file = tmp_path / "other.pem"
+    file.write_bytes(content)
+    roots = folder(path_cases.LINEAR) / "roots.pem"
+    assert text in check("--verify", file, "--roots", roots, status=1).stdout
+
+
+def test_the_leaf_is_not_first(folder):
+    case = folder(path_cases.LINEAR)
+    assert "the leaf has to stand first" not in verify(case, status=0).stdout
+    chain = case / "chain.pem"
+    certs = chain.read_text().split("-----BEGIN ")[1:]
+    chain.write_text("".join(f"-----BEGIN {cert}" for cert in reversed(certs)))
+    assert "is issued by the first one: the leaf has to stand first\n" in verify(case, status=1).stdout
