@@ -10,9 +10,17 @@
 #include "fetch/fetch.h"
 #include "net/resolver.h"
 
+static int read_configs(struct check_dns *dns, const char *path, struct err *err)
+{
+    struct ech_setting setting = {.wish = ECH_WISH_FILE, .path = path};
+    return ech_offer_load(&setting, NULL, &dns->file, err) == 0 ? 0 : err_prefix(err, "--ech");
+}
+
 int check_dns_begin(struct check_dns *dns, const struct check_options *o, struct loop *loop,
                     struct resolver *system, struct err *err)
 {
+    if (o->ech != NULL && read_configs(dns, o->ech, err) != 0)
+        return -1;
     dns->given = o->doh != NULL || o->dns != NULL;
     if (o->doh != NULL) {
         dns->doh = (struct doh_resolver){.url = o->doh, .ca = o->doh_ca};
@@ -28,6 +36,7 @@ int check_dns_begin(struct check_dns *dns, const struct check_options *o, struct
 
 void check_dns_end(struct check_dns *dns)
 {
+    ech_offer_free(&dns->file);
     fetcher_free(dns->fetcher);
     resolver_free(dns->own);
 }
@@ -39,13 +48,34 @@ static bool is_local(const char *name)
     return strcasecmp(last == NULL ? name : last + 1, "localhost") == 0;
 }
 
-/* A record is for who speaks TLS at once. One of another server than that behind the name would be none of
- * this one's, so it is asked for only where somebody says so. */
+/* A record is for who speaks TLS at once, and goes by a name. */
+static bool can_have_record(const struct check_dns *dns, const struct check_subject *s)
+{
+    return check_dns_configs(dns) == NULL && s->protocol == NULL &&
+           hostname_check(s->name, strlen(s->name)) == HOSTNAME_OK && (dns->given || !is_local(s->name));
+}
+
+/* The record of another server than that behind the name would be none of this one's, so it is asked for only
+ * where somebody says so. */
+static bool may_be_of_another(const struct check_dns *dns, const struct check_subject *s)
+{
+    return !dns->given && strcasecmp(s->name, s->host) != 0;
+}
+
 const struct ech_resolver *check_dns_for(const struct check_dns *dns, const struct check_subject *s)
 {
-    if (s->protocol != NULL || hostname_check(s->name, strlen(s->name)) != HOSTNAME_OK)
+    return can_have_record(dns, s) && !may_be_of_another(dns, s) ? &dns->resolver : NULL;
+}
+
+const char *check_dns_left_out(const struct check_dns *dns, const struct check_subject *s)
+{
+    if (!can_have_record(dns, s) || !may_be_of_another(dns, s))
         return NULL;
-    if (!dns->given && (is_local(s->name) || strcasecmp(s->name, s->host) != 0))
-        return NULL;
-    return &dns->resolver;
+    return "the name's record may be of another server; --dns or --doh asks for it, --ech FILE tries a "
+           "config";
+}
+
+const struct buf *check_dns_configs(const struct check_dns *dns)
+{
+    return dns->file.configs.len > 0 ? &dns->file.configs : NULL;
 }

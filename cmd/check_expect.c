@@ -103,8 +103,7 @@ static const char *text_of(enum what what, const struct check_seen *seen, char *
     case STAPLE:
         return staples[r->shown.staple];
     case ECH:
-        return seen->facts == NULL || !seen->facts->ech.asked ? NULL
-                                                              : ech_finding_word(seen->facts->ech.finding);
+        return ech_finding_word(seen->facts == NULL ? ECH_IS_NOT_ASKED : seen->facts->ech.finding);
     default:
         return text_of_quic(what, seen->quic, space);
     }

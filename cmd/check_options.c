@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/ech_setting.h"
 #include "base/hostname.h"
 #include "base/str.h"
 #include "base/unit.h"
@@ -136,9 +137,30 @@ static const char **text_of(struct check_options *o, int option)
         return &o->doh_ca;
     case 'N':
         return &o->dns;
+    case 'E':
+        return &o->ech;
     default:
         return NULL;
     }
+}
+
+/* Who says what a server's ECHConfigs are? */
+static int judge_ech(const struct check_options *o)
+{
+    struct ech_setting ech;
+    if (o->doh != NULL && strncmp(o->doh, "https://", strlen("https://")) != 0)
+        return cmd_misused("check", "--doh %s: expected https://HOST/PATH", o->doh);
+    if (o->doh != NULL && o->dns != NULL)
+        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
+    if (o->doh == NULL && o->doh_ca != NULL)
+        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
+    if (o->ech != NULL && (o->doh != NULL || o->dns != NULL))
+        return cmd_misused("check", "--ech is tried in place of what the DNS tells: leave out --%s or --ech",
+                           o->doh != NULL ? "doh" : "dns");
+    if (o->ech != NULL && (!ech_setting_read(o->ech, &ech) || ech.wish != ECH_WISH_FILE || ech.required))
+        return cmd_misused(
+            "check", "--ech '%s': expected a file of ECHConfigs (without --ech the DNS is asked)", o->ech);
+    return -1;
 }
 
 static int judge(const struct check_options *o)
@@ -147,18 +169,14 @@ static int judge(const struct check_options *o)
         return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
     if ((o->cert == NULL) != (o->key == NULL))
         return cmd_misused("check", "--cert and --key go together (one file may hold both)");
-    if (o->doh != NULL && strncmp(o->doh, "https://", strlen("https://")) != 0)
-        return cmd_misused("check", "--doh %s: expected https://HOST/PATH", o->doh);
-    if (o->doh != NULL && o->dns != NULL)
-        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
-    if (o->doh == NULL && o->doh_ca != NULL)
-        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
+    if (o->quick && o->ech != NULL)
+        return cmd_misused("check", "--quick does not try ECH: leave out --quick or --ech");
     if (o->quick && (o->doh != NULL || o->dns != NULL))
         return cmd_misused("check", "--quick does not ask for HTTPS records: leave out --%s",
                            o->doh != NULL ? "doh" : "dns");
     if (o->quick && o->fails_below)
         return cmd_misused("check", "--quick gives no grade that --fail-below could be about: leave one out");
-    return -1;
+    return judge_ech(o);
 }
 
 int check_options_read(int argc, char **argv, struct check_options *ret)
@@ -182,6 +200,7 @@ int check_options_read(int argc, char **argv, struct check_options *ret)
         {"doh", required_argument, NULL, 'D'},
         {"doh-ca", required_argument, NULL, 'B'},
         {"dns", required_argument, NULL, 'N'},
+        {"ech", required_argument, NULL, 'E'},
         {"expect", required_argument, NULL, 'e'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},

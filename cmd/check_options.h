@@ -16,7 +16,7 @@
 
 struct check_options {
     /* as they say; NULL: they do not */
-    const char *starttls, *chat, *name, *ca, *cert, *key, *doh, *doh_ca, *dns;
+    const char *starttls, *chat, *name, *ca, *cert, *key, *doh, *doh_ca, *dns, *ech;
     const char *alpn[CHECK_ALPN_MAX];
     size_t alpn_len;
     bool quic; /* look over QUIC, too */

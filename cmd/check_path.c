@@ -122,6 +122,12 @@ static const struct option options[] = {
     {"fail-below", required_argument, NULL, OF_SERVERS + 10},
     {"accept", required_argument, NULL, OF_SERVERS + 11},
     {"expect", required_argument, NULL, OF_SERVERS + 12},
+    {"doh", required_argument, NULL, OF_SERVERS + 13},
+    {"doh-ca", required_argument, NULL, OF_SERVERS + 14},
+    {"dns", required_argument, NULL, OF_SERVERS + 15},
+    {"ech", required_argument, NULL, OF_SERVERS + 16},
+    {"quic", no_argument, NULL, OF_SERVERS + 17},
+    {"quic-alpn", required_argument, NULL, OF_SERVERS + 18},
     {0},
 };
 

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/tls_version.h"
 #include "probe/grade.h"
+#include "probe/quic_probe.h"
 #include "probe/server_probe.h"
 #include "probe/survey.h"
 
@@ -34,6 +35,15 @@ static long long days_until(int64_t when)
 {
     int64_t left = when - clock_wall() / NSEC_PER_SEC;
     return left / SECONDS_OF_DAY - (left % SECONDS_OF_DAY < 0);
+}
+
+bool check_meets_expectations(const struct check_findings *f)
+{
+    struct err found;
+    for (size_t i = 0; i < f->expect_len; i++)
+        if (!check_expect_holds(&f->expect[i], &f->seen, &found))
+            return false;
+    return f->below == NULL && !f->open;
 }
 
 /* ---- for people ---- */
@@ -120,6 +130,16 @@ static void put_name_hint(struct buf *out, const struct check_subject *s, const 
         buf_printf(out, "; it does not know the name '%s': --name NAME asks for another", s->name);
 }
 
+/* What else makes it end with 1; the lines below say why. */
+static void put_shortcomings(struct buf *out, const struct check_findings *f)
+{
+    const struct quic_probe_result *quic = f->seen.quic;
+    if (quic != NULL && quic->shake.outcome != PROBE_GOOD)
+        buf_printf(out, "; over QUIC %s", quic->shake.outcome == PROBE_UNPROVEN ? "NOT PROVEN" : "FAILED");
+    if (f->seen.first->shook_hands && !check_meets_expectations(f))
+        buf_printf(out, "; NOT AS EXPECTED");
+}
+
 static void put_heading(struct buf *out, const struct check_subject *s, const struct check_findings *f)
 {
     const struct server_probe_result *r = f->seen.first;
@@ -128,6 +148,7 @@ static void put_heading(struct buf *out, const struct check_subject *s, const st
     else
         buf_printf(out, ": %s: %s", r->outcome == PROBE_UNPROVEN ? "NOT PROVEN" : "FAILED", r->text.text);
     put_name_hint(out, s, r);
+    put_shortcomings(out, f);
     if (f->grade != NULL)
         buf_printf(out, "; grade %s", grade_text(f->grade->grade));
 }

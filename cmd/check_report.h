@@ -27,8 +27,12 @@ struct check_findings {
     size_t expect_len;
     const char *below; /* the worst grade that will do, where the one found does not; else NULL */
     bool open;         /* a grade is asked for, and not all questions were answered that it could hang on */
-    bool coloured;     /* text for a terminal */
+    const char *ech_left_out; /* why its ECH was not asked about, for people; NULL: that needs no words */
+    bool coloured;            /* text for a terminal */
 };
+
+/* Is it as --expect and --fail-below say? */
+bool check_meets_expectations(const struct check_findings *f);
 
 /* Append some lines for people. */
 void check_report_text(struct buf *out, const struct check_subject *s, const struct check_findings *f);

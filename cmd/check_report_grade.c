@@ -86,11 +86,14 @@ static void put_http(struct buf *out, const struct survey_facts *facts)
     buf_printf(out, "\n");
 }
 
-static void put_ech(struct buf *out, const struct ech_facts *ech)
+static void put_ech(struct buf *out, const struct check_findings *f)
 {
-    if (!ech->asked)
+    const struct ech_facts *ech = &f->seen.facts->ech;
+    if (ech->finding == ECH_IS_NOT_ASKED && f->ech_left_out == NULL)
         return;
     buf_printf(out, "  ECH          %s", ech_finding_title(ech->finding));
+    if (ech->finding == ECH_IS_NOT_ASKED)
+        buf_printf(out, ": %s", f->ech_left_out);
     if (ech->text.text[0] != '\0')
         buf_printf(out, ": %s", ech->text.text);
     if (ech->public_name[0] != '\0')
@@ -144,7 +147,7 @@ void check_grade_text(struct buf *out, const struct check_findings *f)
     put_answers(out, "  yes          ", facts, SURVEY_COMPRESSION, SURVEY_ECH_GREASE, SURVEY_YES);
     put_answers(out, "  no           ", facts, SURVEY_COMPRESSION, SURVEY_ECH_GREASE, SURVEY_NO);
     put_http(out, facts);
-    put_ech(out, &facts->ech);
+    put_ech(out, f);
     if (f->seen.first->shook_hands)
         buf_printf(out, "  handshake    %zu bytes sent, %zu received, %u round trips with TCP's\n",
                    traffic->sent, traffic->received, f->grade->round_trips);
@@ -217,7 +220,7 @@ static void http_json(struct buf *out, const struct survey_facts *facts)
 
 static void ech_json(struct buf *out, const struct ech_facts *ech)
 {
-    if (!ech->asked) {
+    if (ech->finding == ECH_IS_NOT_ASKED) {
         buf_printf(out, ",\"ech\":null");
         return;
     }

@@ -103,19 +103,10 @@ static void judge_grade(const struct check_options *o, struct check_findings *f)
     f->open = f->seen.facts->cut_short && !o->accepted[GRADE_INCOMPLETE];
 }
 
-/* Is it as it was asked to be? */
-static bool is_as_expected(const struct check_findings *f)
+static bool is_good(const struct check_findings *f)
 {
-    if (f->seen.first->outcome != PROBE_GOOD || f->below != NULL || f->open)
-        return false;
-    if (f->seen.quic != NULL && f->seen.quic->shake.outcome != PROBE_GOOD)
-        return false;
-    for (size_t i = 0; i < f->expect_len; i++) {
-        struct err found;
-        if (!check_expect_holds(&f->expect[i], &f->seen, &found))
-            return false;
-    }
-    return true;
+    return f->seen.first->outcome == PROBE_GOOD &&
+           (f->seen.quic == NULL || f->seen.quic->shake.outcome == PROBE_GOOD) && check_meets_expectations(f);
 }
 
 static void tell(const struct server *s)
@@ -128,6 +119,7 @@ static void tell(const struct server *s)
                                         .quic = s->quic == NULL ? NULL : quic_probe_result(s->quic)},
                                .expect = c->options.expect,
                                .expect_len = c->options.expect_len,
+                               .ech_left_out = check_dns_left_out(&c->dns, &s->subject),
                                .coloured = c->coloured};
     if (f.seen.facts != NULL && !grade_can_be(f.seen.facts))
         f.seen.facts = NULL;
@@ -141,7 +133,7 @@ static void tell(const struct server *s)
         f.grade = grade;
     }
     judge_grade(&c->options, &f);
-    c->all_good = is_as_expected(&f) && c->all_good;
+    c->all_good = is_good(&f) && c->all_good;
     struct buf out = {0};
     (c->options.json ? check_report_json : check_report_text)(&out, &s->subject, &f);
     end_progress(c);
@@ -240,6 +232,7 @@ static void on_probed(void *owner)
                                                      .first = first->shook_hands ? first : NULL,
                                                      .resolver = check_dns_for(&c->dns, &s->subject),
                                                      .fetcher = c->dns.fetcher,
+                                                     .ech = check_dns_configs(&c->dns),
                                                      .question_timeout = c->options.question_timeout,
                                                      .timeout = c->options.survey_timeout,
                                                      .progress = on_progress,
@@ -440,6 +433,10 @@ static int add_server(struct checking *c, const char *text)
     s->subject.host = s->host;
     s->subject.offered_alpn = o->alpn_len > 0;
     s->subject.name = o->name != NULL ? o->name : s->host;
+    if (o->ech != NULL && hostname_check(s->subject.name, strlen(s->subject.name)) != HOSTNAME_OK)
+        return cmd_misused("check",
+                           "--ech: '%s' is no name that could be encrypted: give it with --name NAME",
+                           s->subject.name);
     if (choose_protocol(c, s, &err) != 0)
         return cmd_misused("check", "--%s: %s", o->chat != NULL ? "chat" : "starttls", err.text);
     return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* First the DNS is asked; then one connection is made by what it tells, and a second one where the server
- * tells otherwise; last, where ECH was accepted, one in the public name, for that is what clients depend on
- * whose record has become stale. */
+/* First the DNS is asked, where no configs are given; then one connection is made by what it tells, and a
+ * second one where the server tells otherwise; last, where ECH was accepted, one in the public name, for that
+ * is what clients depend on whose record has become stale. */
 #include "probe/ech_probe.h"
 
 #include <stdio.h>
@@ -129,6 +129,16 @@ static void offer(struct ech_probe *p)
     shake(p, p->params.to.name, &p->attempt, on_offered);
 }
 
+/* By these configs, of which one is for us. */
+static void try(struct ech_probe *p, const uint8_t *configs, size_t len)
+{
+    struct str name = ech_list_public_name(configs, len);
+    str_copy(p->facts.public_name, sizeof(p->facts.public_name), name.p, name.len);
+    CHECK(buf_append(&p->offer.configs, configs, len));
+    CHECK(ech_attempt_begin(&p->attempt, &p->offer));
+    offer(p);
+}
+
 /* ---- the record ---- */
 
 /* Words as they are in use: what a stranger has chosen is told to people. */
@@ -173,11 +183,7 @@ static void on_told(void *arg, const struct ech_told *told, const struct err *wh
         end(p, judge_record(told), "");
         return;
     }
-    struct str name = ech_list_public_name((const uint8_t *)told->configs.p, told->configs.len);
-    str_copy(p->facts.public_name, sizeof(p->facts.public_name), name.p, name.len);
-    CHECK(buf_append(&p->offer.configs, told->configs.p, told->configs.len));
-    CHECK(ech_attempt_begin(&p->attempt, &p->offer));
-    offer(p);
+    try(p, (const uint8_t *)told->configs.p, told->configs.len);
 }
 
 static void on_timer(struct timer *t)
@@ -208,9 +214,13 @@ struct ech_probe *ech_probe_start(const struct ech_probe_params *params)
     CHECK(p != NULL);
     p->magic = ECH_PROBE_MAGIC;
     p->params = *params;
-    p->facts.asked = true;
+    p->facts.finding = ECH_IS_UNKNOWN;
     timer_init(&p->timer, on_timer);
     task_init(&p->over, on_over);
+    if (params->configs != NULL) {
+        try(p, params->configs->data, params->configs->len);
+        return p;
+    }
     loop_set_timer(loop, &p->timer, loop_now(loop) + params->timeout);
     p->lookup = ech_lookup_start(params->fetcher, params->resolver, params->to.name, params->to.port, on_told,
                                  p, &err);

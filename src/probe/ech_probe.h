@@ -27,8 +27,7 @@ enum ech_finding {
 };
 
 struct ech_facts {
-    bool asked; /* else nothing else is said */
-    enum ech_finding finding;
+    enum ech_finding finding;           /* ECH_IS_NOT_ASKED: nothing else is said */
     struct err text;                    /* more of it, for people; "": no more is known */
     char public_name[HOSTNAME_MAX + 1]; /* of the config that was tried; "": none was */
     struct err public_text; /* why the server would not prove that; "": it would, or see `finding` */
@@ -39,9 +38,10 @@ struct ech_facts {
 struct ech_probe_params {
     struct approach_to to; /* `name` and `port` are what the DNS is asked about */
     struct tls_scratch *scratch;
-    const struct tls_client *tls; /* one that only looks, and offers TLS 1.3 */
-    struct fetcher *fetcher;      /* for, as in ech/lookup.h, ... */
-    const struct ech_resolver *resolver;
+    const struct tls_client *tls;        /* one that only looks, and offers TLS 1.3 */
+    struct fetcher *fetcher;             /* for, as in ech/lookup.h, ... */
+    const struct ech_resolver *resolver; /* not used with `configs` */
+    const struct buf *configs; /* an ECHConfigList with one for us, in place of what the DNS tells; or NULL */
     int64_t timeout;           /* for the DNS, and for each connection, in nanoseconds */
     void (*done)(void *owner); /* from the loop, once; free it there if you like */
     void *owner;

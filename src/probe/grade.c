@@ -261,16 +261,15 @@ static void judge_record(struct judging *j)
 static void judge_ech(struct judging *j)
 {
     static const enum grade_rule rule_of[] = {
-        [ECH_IS_UNKNOWN] = GRADE_RULES, /* none */
-        [ECH_IS_NO_RECORD] = GRADE_NO_ECH,      [ECH_IS_NO_CONFIG] = GRADE_NO_ECH,
-        [ECH_IS_UNREADABLE] = GRADE_ECH_STALE,  [ECH_IS_UNUSABLE] = GRADE_RULES,
-        [ECH_IS_ACCEPTED] = GRADE_RULES,        [ECH_IS_STALE] = GRADE_ECH_STALE,
-        [ECH_IS_REFUSED] = GRADE_ECH_STALE,     [ECH_IS_CONTRADICTED] = GRADE_ECH_BROKEN,
-        [ECH_IS_NOT_PROVEN] = GRADE_ECH_BROKEN, [ECH_IS_FAILED] = GRADE_ECH_BROKEN,
+        [ECH_IS_NOT_ASKED] = GRADE_RULES, /* none */
+        [ECH_IS_UNKNOWN] = GRADE_RULES,           [ECH_IS_NO_RECORD] = GRADE_NO_ECH,
+        [ECH_IS_NO_CONFIG] = GRADE_NO_ECH,        [ECH_IS_UNREADABLE] = GRADE_ECH_STALE,
+        [ECH_IS_UNUSABLE] = GRADE_RULES,          [ECH_IS_ACCEPTED] = GRADE_RULES,
+        [ECH_IS_STALE] = GRADE_ECH_STALE,         [ECH_IS_REFUSED] = GRADE_ECH_STALE,
+        [ECH_IS_CONTRADICTED] = GRADE_ECH_BROKEN, [ECH_IS_NOT_PROVEN] = GRADE_ECH_BROKEN,
+        [ECH_IS_FAILED] = GRADE_ECH_BROKEN,
     };
     const struct ech_facts *ech = &j->facts->ech;
-    if (!ech->asked)
-        return;
     enum grade_rule rule = rule_of[ech->finding];
     bool more = ech->text.text[0] != '\0';
     if (rule != GRADE_RULES)

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alert.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/unit.h"
@@ -184,7 +185,10 @@ static void end_unopened(struct quic_probe *p, enum quic_end how, const char *te
         connect_next(p);
         return;
     case QUIC_END_TLS:
-        end(p, PROBE_TLS_FAILED, "%s", text);
+        end(p, PROBE_TLS_FAILED, "%s%s", text,
+            p->result.shake.alert == ALERT_NO_APPLICATION_PROTOCOL
+                ? ": UDP reaches it, and it speaks none of the protocols there that were offered"
+                : "");
         return;
     case QUIC_END_TIMEOUT:
     case QUIC_END_IDLE:
@@ -204,7 +208,10 @@ static void on_closed(void *owner, enum quic_end how, const char *text)
 {
     struct quic_probe *p = owner;
     struct server_probe_result *r = &p->result.shake;
+    struct link_peer peer;
     CHECK_MAGIC(p, QUIC_PROBE_MAGIC);
+    quic_conn_peer(p->conn, &peer);
+    r->alert = peer.alert;
     p->conn = NULL;
     if (!r->shook_hands) {
         end_unopened(p, how, text);

@@ -179,6 +179,7 @@ static void ask_dns(struct line *l)
                                                         .tls = survey_client(p->clients, CLIENT_TLS_1_3),
                                                         .fetcher = p->fetcher,
                                                         .resolver = p->resolver,
+                                                        .configs = p->ech,
                                                         .timeout = p->question_timeout,
                                                         .done = on_ech,
                                                         .owner = l});
@@ -217,8 +218,10 @@ static void on_over(struct task *t)
 static void plan(struct survey *s)
 {
     CHECK(survey_hello_lines_len + survey_shake_lines_len < SURVEY_LINES_MAX);
-    if (s->params.resolver != NULL)
+    if (s->params.resolver != NULL || s->params.ech != NULL) {
+        s->facts.ech.finding = ECH_IS_UNKNOWN;
         s->line[s->lines++] = (struct line){.survey = s};
+    }
     for (size_t i = 0; i < survey_hello_lines_len; i++)
         s->line[s->lines++] = (struct line){.survey = s, .hello_line = &survey_hello_lines[i]};
     for (size_t i = 0; i < survey_shake_lines_len; i++)

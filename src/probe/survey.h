@@ -65,6 +65,7 @@ struct survey_params {
     const struct server_probe_result *first;                /* the handshake that has been made */
     const struct ech_resolver *resolver;                    /* asked for the HTTPS record; NULL: nobody is */
     struct fetcher *fetcher;                                /* for that; see ech/lookup.h */
+    const struct buf *ech;                                  /* configs to try in its place; NULL: none */
     int64_t question_timeout;                               /* for each connection, in nanoseconds */
     int64_t timeout;                                        /* for all */
     void (*progress)(void *owner, size_t done, size_t all); /* NULL: nobody asks */

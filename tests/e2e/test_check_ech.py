@@ -174,6 +174,26 @@ def test_a_record_of_another_server(door, pki, resolver):
     """What the DNS says of the name is about the server behind it: of another one it is asked only where somebody says so."""
     done = run(CARDEA, "check", "--json", "--ca", pki.ca.file, "--name", NAME, f"127.0.0.1:{door.port}")
     assert json.loads(done.stdout)["survey"]["ech"] is None and resolver.asked == []
+    done = run(CARDEA, "check", "--ca", pki.ca.file, "--name", NAME, "--expect", "ech=accepted", f"127.0.0.1:{door.port}")
+    text = done.stdout.decode()
+    assert "ECH          not asked: the name's record may be of another server; --dns or --doh" in text and done.returncode == 1
+    assert "  EXPECTED     ech=accepted, found not_asked\n" in text and resolver.asked == []
+    assert re.match(r"127\.0\.0\.1:\d+: proven; NOT AS EXPECTED; grade ", text), text
+
+
+def test_configs_of_a_file(door, keys, pki, without, resolver, tmp_path):
+    """They are tried before they are in the DNS, which is not asked."""
+    file = tmp_path / "config"
+    file.write_text(ech.configs(keys)[-1])
+    for port, word in (door.port, "accepted"), (without("public"), "refused"):
+        done = run(CARDEA, "check", "--json", "--ca", pki.ca.file, "--name", NAME, "--ech", file, "--expect", f"ech={word}",
+                   f"127.0.0.1:{port}")
+        [told] = map(json.loads, done.stdout.splitlines())
+        assert told["survey"]["ech"]["result"] == word and told["survey"]["ech"]["public_name"] == PUBLIC, told["survey"]["ech"]
+        assert told["unexpected"] == [] and told["survey"]["ech"]["alpn"] == []
+    assert resolver.asked == []
+    done = run(CARDEA, "check", "--ech", keys.parent / "nowhere", "--name", NAME, f"127.0.0.1:{door.port}")
+    assert done.returncode == 1 and "cardea: --ech: " in done.stderr.decode() and "No such file" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(("words", "text"), [
@@ -181,6 +201,11 @@ def test_a_record_of_another_server(door, pki, resolver):
     (["--doh", "https://a.test/", "--dns", "127.0.0.1"], "leave one out"),
     (["--doh-ca", "ca.pem"], "--doh URL"),
     (["--quick", "--dns", "127.0.0.1"], "--quick"),
+    (["--quick", "--ech", "config"], "--quick"),
+    (["--ech", "config", "--dns", "127.0.0.1"], "leave out --dns or --ech"),
+    (["--ech", "auto"], "expected a file of ECHConfigs"),
+    (["--ech", "require:config"], "expected a file of ECHConfigs"),
+    (["--ech", "config", "--name", "192.0.2.1"], "give it with --name NAME"),
 ])
 def test_misuse(words, text):
     done = run(CARDEA, "check", *words, "a.example.com")
@@ -190,4 +215,4 @@ def test_misuse(words, text):
 def test_manual():
     """It has every word of the table."""
     manual = (ROOT / "doc/man/cardea-check.1").read_text()
-    assert len(FINDINGS) == 11 and [word for word in FINDINGS if f".It Ql {word}\n" not in manual] == []
+    assert len(FINDINGS) == 12 and [word for word in FINDINGS if f".It Ql {word}\n" not in manual] == []

@@ -198,6 +198,14 @@ def test_an_untrusted_one(openssl, asks, pki):
     assert told["result"] == told["quic"]["result"] == "not_proven" and "other.quic.test" in told["quic"]["detail"] and status == 1
 
 
+def test_a_protocol_that_is_not_spoken(asks, door):
+    """UDP has reached the server, so that is not what is wrong."""
+    text, status = asks(door.port, "--quic-alpn", "nothing", "--alpn", "http/1.1", json_too=False)
+    assert status == 1 and re.search(r": proven; over QUIC FAILED; grade B\n", text), text
+    assert "no_application_protocol: UDP reaches it, and it speaks none of the protocols there that were offered\n" in text
+    assert "where it speaks another protocol there, give --quic-alpn, and where none, leave --quic out" in text
+
+
 def test_manual():
     manual = (ROOT / "doc/man/cardea-check.1").read_text()
     for word in ("quic-version", "quic-group", "quic-cipher", "quic-alpn", "early_data", "at_once"):

@@ -372,6 +372,16 @@ def test_for_people(s_server, pki):
     assert done.returncode == 1 and "NOT PROVEN" in text and "TLS          1.3" in text and f"'{NAME}'" in text, text
 
 
+def test_expectations_are_in_the_first_line(s_server, pki):
+    words = ["--quick", "--ca", pki.ca.file, "--name", NAME, f"127.0.0.1:{s_server()}"]
+    done = run(CARDEA, "check", "--expect", "days=1", "--expect", "cipher=RC4*", *words)
+    text = done.stdout.decode()
+    assert done.returncode == 1 and re.match(r"127\.0\.0\.1:\d+: good; NOT AS EXPECTED\n", text), text
+    assert "  EXPECTED     cipher=RC4*, found TLS_" in text and not done.stderr
+    done = run(CARDEA, "check", "--expect", "days=1", *words)
+    assert done.returncode == 0 and "EXPECTED" not in done.stdout.decode()
+
+
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",), ("cardea/1",)])
 def test_a_tunnel_route(start_door, pki, cert, alpn):
     """Who says nothing and ends in order is not told that the door has failed."""

@@ -263,7 +263,7 @@ static void test_ech(void **state)
                 {ECH_IS_FAILED, "ech_broken", "C"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         make_good();
-        facts.ech = (struct ech_facts){.asked = true, .finding = rows[i].finding};
+        facts.ech = (struct ech_facts){.finding = rows[i].finding};
         struct grade_report r = judge(true, NULL);
         if (strcmp(grade_text(r.grade), rows[i].grade) != 0 || r.findings != (rows[i].word != NULL) ||
             (rows[i].word != NULL && !has(&r, rows[i].word)))
@@ -271,7 +271,7 @@ static void test_ech(void **state)
                      r.findings);
     }
     make_good();
-    facts.ech = (struct ech_facts){.asked = true, .finding = ECH_IS_ACCEPTED, .public_text = {"it is not"}};
+    facts.ech = (struct ech_facts){.finding = ECH_IS_ACCEPTED, .public_text = {"it is not"}};
     struct grade_report r = judge(true, NULL);
     assert_true(r.grade == GRADE_IS_B && has(&r, "ech_public_name"));
 }
@@ -281,8 +281,8 @@ static void test_record_alpn(void **state)
 {
     (void)state;
     make_good();
-    facts.ech = (struct ech_facts){
-        .asked = true, .finding = ECH_IS_ACCEPTED, .alpn = {"h3", "h2", "http/1.1"}, .alpn_len = 2};
+    facts.ech =
+        (struct ech_facts){.finding = ECH_IS_ACCEPTED, .alpn = {"h3", "h2", "http/1.1"}, .alpn_len = 2};
     assert_int_equal(judge(true, NULL).findings, 0);
     facts.ech.alpn_len = 3;
     struct grade_report r = judge(true, NULL);
@@ -321,7 +321,7 @@ static void test_quic(void **state)
     }
     /* a record tells of HTTP/3 as well; but not of what is not there */
     struct grade_report r;
-    facts.ech = (struct ech_facts){.asked = true, .finding = ECH_IS_ACCEPTED, .alpn = {"h3"}, .alpn_len = 1};
+    facts.ech = (struct ech_facts){.finding = ECH_IS_ACCEPTED, .alpn = {"h3"}, .alpn_len = 1};
     grade_make(&question, &r);
     assert_int_equal(r.findings, 0);
     quic.shake.shook_hands = false;
