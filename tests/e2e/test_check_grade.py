@@ -348,7 +348,7 @@ def test_what_is_not_as_demanded_is_said(s_server, pki):
     words = ["--ca", pki.ca.file, "--name", NAME, f"127.0.0.1:{s_server()}"]
     done = call("--fail-below", "A+", "--accept", "cbc_suites", *words)
     text = done.stdout.decode()
-    assert done.returncode == 1 and ": proven; grade A\n" in text, text
+    assert done.returncode == 1 and ": proven; NOT AS EXPECTED; grade A\n" in text, text
     assert text.endswith("\n  EXPECTED     grade A+, found A, which is below A+\n"), text
     assert re.search(r"\n    known [a-z]", text) and re.search(r"\n    A     [a-z]", text), text
     assert "EXPECTED" not in call("--fail-below", "A", *words).stdout.decode()
