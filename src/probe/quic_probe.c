@@ -129,15 +129,15 @@ static void note_tickets(struct quic_probe *p)
 
 /* ---- versions ---- */
 
+/* One at a time: who sends without end holds up nothing else. */
 static void on_answer(struct watch *w, uint32_t ready)
 {
     struct quic_probe *p = CONTAINER_OF(w, struct quic_probe, asked);
     uint8_t datagram[QUIC_ASK_LEN];
-    ssize_t len;
     (void)ready;
-    while ((len = recv(w->fd, datagram, sizeof(datagram), 0)) > 0)
-        if (p->result.versions.len == 0)
-            quic_versions_read(&p->question, datagram, (size_t)len, &p->result.versions);
+    ssize_t len = recv(w->fd, datagram, sizeof(datagram), 0);
+    if (len > 0 && p->result.versions.len == 0)
+        quic_versions_read(&p->question, datagram, (size_t)len, &p->result.versions);
 }
 
 /* Beside the handshake, and once: what has no answer by its end has none. */
