@@ -129,7 +129,10 @@ static int on_connected(void *arg, char *to, char *from, int to_port, int from_p
     (void)to, (void)from, (void)to_port, (void)from_port;
     bool good = !t->is_new || judge(t, &t->distrust) == 0;
     t->is_new = false;
-    return good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+    if (good)
+        return CURL_PREREQFUNC_OK;
+    t->fetcher->curl->easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L); /* by who takes it for judged */
+    return CURL_PREREQFUNC_ABORT;
 }
 
 /* Without tickets every new connection shows certificates. What a library may not know comes first: where it

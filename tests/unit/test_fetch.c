@@ -746,6 +746,42 @@ static void test_what_is_told_in_part_proves_nothing(void **state)
     ca_free(liar);
 }
 
+static int select_h2(SSL *ssl, const uint8_t **ret, uint8_t *ret_len, const uint8_t *offered, unsigned len,
+                     void *arg)
+{
+    (void)ssl, (void)offered, (void)len, (void)arg;
+    *ret = (const uint8_t *)"h2";
+    *ret_len = 2;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* HTTP/2, say, of which libcurl keeps a connection also where a request on it was broken off. */
+static void test_a_protocol_that_was_not_offered(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    const struct ca_request request = {.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1};
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *liar = pki_issue(other, CA_PROFILE_SERVER, request);
+    struct fetch_request r = {.method = "GET", .ca_file = save_root(root, "root.pem")};
+    client_start(&c);
+    server_start(&s, liar);
+    SSL_CTX_set_alpn_select_cb(s.tls, select_h2, NULL);
+    r.url = url_of(&s, "/good");
+    for (size_t i = 1; i <= 2; i++) {
+        assert_true(ask(&c, &r));
+        check_error(&c, "other");
+        assert_string_equal(s.seen, "");
+        assert_int_equal(s.visits_len, i);
+    }
+    server_stop(&s);
+    client_end(&c);
+    ca_free(root);
+    ca_free(other);
+    ca_free(liar);
+}
+
 static void test_old_tls_is_refused(void **state)
 {
     struct server s;
@@ -857,6 +893,7 @@ int main(void)
         cmocka_unit_test(test_each_connection_is_judged),
         cmocka_unit_test(test_an_old_library_judges_itself),
         cmocka_unit_test(test_what_is_told_in_part_proves_nothing),
+        cmocka_unit_test(test_a_protocol_that_was_not_offered),
         cmocka_unit_test(test_old_tls_is_refused),
         cmocka_unit_test(test_cancelled_is_not_told),
         cmocka_unit_test(test_freed_with_requests_under_way),
