@@ -35,9 +35,9 @@ struct config_head {
     uint64_t content; /* a digest of its values, defaults included: another when something was changed */
 };
 
-/* One text and where it stands. `text` is NULL when the key was left out and has no default. Paths are
- * already relative to the working directory (a relative one in the file was joined to the file's directory).
- */
+/* One text and where it stands. `text` is NULL when the key was left out and has no default.
+ * Paths are already relative to the working directory (a relative one in the file was joined to
+ * the file's directory). */
 struct config_text {
     const char *text;
     struct config_pos at;
@@ -203,8 +203,8 @@ struct config_acme {
     int64_t order_timeout;
     int64_t renew_before; /* 0: by its life */
     bool must_staple;
-    /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is none of these.
-     */
+    /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is
+     * none of these. */
     struct config_acme_cas from;
     size_t backup_from; /* which of `from` a backup comes from, or CONFIG_NO_BACKUP */
     struct config_ask ask;

@@ -48,10 +48,10 @@ struct tls_server_params {
 /* Make a server. NULL with `err` when the library refuses a certificate of the store, or a group. */
 struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
 
-/* The protocol that is agreed with a client who offers that list (the names of a ProtocolNameList, each after
- * its one-byte length): the first of the server's own that he offers, else `choice`, what his route was
- * chosen by. Empty: none; *ret_refused: then he is refused. It points into `choice`, the list or the server.
- */
+/* The protocol that is agreed with a client who offers that list (the names of a ProtocolNameList, each
+ * after its one-byte length): the first of the server's own that he offers, else `choice`, what his
+ * route was chosen by. Empty: none; *ret_refused: then he is refused. It points into `choice`, the list
+ * or the server. */
 struct str tls_server_protocol(const struct tls_server *server, struct str choice, const uint8_t *offered,
                                size_t offered_len, bool *ret_refused);
 
