@@ -7,15 +7,36 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/tls_version.h"
+#include "probe/quic_probe.h"
 #include "probe/server_probe.h"
+#include "probe/survey.h"
 
 #define DAYS_MAX 100000
 #define SECONDS_OF_DAY 86400
 
-enum what { VERSION, GROUP, CIPHER, ALPN, SUBJECT, ISSUER, KEY, SIGNATURE, STAPLE, DAYS, WHATS };
+enum what {
+    VERSION,
+    GROUP,
+    CIPHER,
+    ALPN,
+    SUBJECT,
+    ISSUER,
+    KEY,
+    SIGNATURE,
+    STAPLE,
+    ECH,
+    QUIC,
+    QUIC_VERSION,
+    QUIC_GROUP,
+    QUIC_CIPHER,
+    QUIC_ALPN,
+    DAYS,
+    WHATS
+};
 
-static const char *const words[WHATS + 1] = {"version", "group", "cipher",    "alpn",   "subject",
-                                             "issuer",  "key",   "signature", "staple", "days"};
+static const char *const words[WHATS + 1] = {
+    "version", "group", "cipher", "alpn",         "subject",    "issuer",      "key",       "signature",
+    "staple",  "ech",   "quic",   "quic-version", "quic-group", "quic-cipher", "quic-alpn", "days"};
 
 int check_expect_parse(const char *text, struct check_expect *ret, struct err *err)
 {
@@ -29,17 +50,37 @@ int check_expect_parse(const char *text, struct check_expect *ret, struct err *e
     while (ret->what < WHATS && strcmp(words[ret->what], word) != 0)
         ret->what++;
     if (ret->what == WHATS)
-        return err_set(err,
-                       "found '%s', expected version, group, cipher, alpn, subject, issuer, key, "
-                       "signature, staple or days%s",
-                       word, str_hint(word, words, hint));
+        return err_set(
+            err,
+            "found '%s', expected version, group, cipher, alpn, subject, issuer, key, "
+            "signature, staple, ech, quic, quic-version, quic-group, quic-cipher, quic-alpn or days%s",
+            word, str_hint(word, words, hint));
     if (ret->what == DAYS && !str_u64(ret->value, DAYS_MAX, &days))
         return err_set(err, "found '%s', expected a number of days", ret->value);
     return 0;
 }
 
-static const char *text_of(enum what what, const struct server_probe_result *r)
+static const char *text_of_quic(enum what what, const struct quic_probe_result *q, char *space)
 {
+    if (q == NULL)
+        return NULL;
+    switch (what) {
+    case QUIC:
+        return probe_outcome_word(q->shake.outcome);
+    case QUIC_VERSION:
+        return q->shake.shook_hands ? quic_version_text(q->handshake.version, space) : NULL;
+    case QUIC_GROUP:
+        return q->shake.group;
+    case QUIC_CIPHER:
+        return q->shake.cipher;
+    default:
+        return q->shake.alpn;
+    }
+}
+
+static const char *text_of(enum what what, const struct check_seen *seen, char *space)
+{
+    const struct server_probe_result *r = seen->first;
     static const char *const staples[] = {
         [STAPLE_NONE] = "none", [STAPLE_GOOD] = "good", [STAPLE_REVOKED] = "revoked", [STAPLE_BAD] = "bad"};
     switch (what) {
@@ -61,8 +102,11 @@ static const char *text_of(enum what what, const struct server_probe_result *r)
         return r->certificate.signature;
     case STAPLE:
         return staples[r->shown.staple];
+    case ECH:
+        return seen->facts == NULL || !seen->facts->ech.asked ? NULL
+                                                              : ech_finding_word(seen->facts->ech.finding);
     default:
-        return NULL;
+        return text_of_quic(what, seen->quic, space);
     }
 }
 
@@ -79,12 +123,12 @@ static bool days_hold(const struct check_expect *e, const struct server_probe_re
     return left >= (int64_t)least * SECONDS_OF_DAY;
 }
 
-bool check_expect_holds(const struct check_expect *e, const struct server_probe_result *r,
-                        struct err *ret_found)
+bool check_expect_holds(const struct check_expect *e, const struct check_seen *seen, struct err *ret_found)
 {
     if (e->what == DAYS)
-        return days_hold(e, r, ret_found);
-    const char *found = text_of((enum what)e->what, r);
+        return days_hold(e, seen->first, ret_found);
+    char space[QUIC_VERSION_TEXT_MAX];
+    const char *found = text_of((enum what)e->what, seen, space);
     err_set(ret_found, "%s", found == NULL || *found == '\0' ? "none" : found);
     return str_glob(e->value, ret_found->text);
 }

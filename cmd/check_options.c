@@ -13,6 +13,7 @@
 
 #define TIMEOUT_NS (10 * NSEC_PER_SEC)
 #define QUESTION_TIMEOUT_NS (3 * NSEC_PER_SEC)
+#define HTTP3 "h3" /* what is offered over QUIC where nothing else is said */
 #define SURVEY_TIMEOUT_NS (60 * NSEC_PER_SEC)
 
 /* A name in the form in which names are compared; or an address, as it stands. */
@@ -36,11 +37,11 @@ static int take_time(const char *option, const char *text, int64_t *ret)
     return cmd_misused("check", "--%s %s: expected a time such as 500ms, 10s or 1m", option, text);
 }
 
-static int take_alpn(struct check_options *o, const char *text)
+static int take_alpn(const char *option, const char *text, const char **list, size_t *len)
 {
-    if (o->alpn_len == CHECK_ALPN_MAX)
-        return cmd_misused("check", "--alpn is there more than %d times", CHECK_ALPN_MAX);
-    o->alpn[o->alpn_len++] = text;
+    if (*len == CHECK_ALPN_MAX)
+        return cmd_misused("check", "--%s is there more than %d times", option, CHECK_ALPN_MAX);
+    list[(*len)++] = text;
     return -1;
 }
 
@@ -85,7 +86,10 @@ static int take(struct check_options *o, int option)
     case 'n':
         return take_name(o, optarg);
     case 'p':
-        return take_alpn(o, optarg);
+        return take_alpn("alpn", optarg, o->alpn, &o->alpn_len);
+    case 'P':
+        o->quic = true;
+        return take_alpn("quic-alpn", optarg, o->quic_alpn, &o->quic_alpn_len);
     case 't':
         return take_time("timeout", optarg, &o->timeout);
     case 'Q':
@@ -100,6 +104,9 @@ static int take(struct check_options *o, int option)
         return take_expected(o, optarg);
     case 'q':
         o->quick = true;
+        return -1;
+    case 'U':
+        o->quic = true;
         return -1;
     case 'j':
         o->json = true;
@@ -123,6 +130,12 @@ static const char **text_of(struct check_options *o, int option)
         return &o->cert;
     case 'k':
         return &o->key;
+    case 'D':
+        return &o->doh;
+    case 'B':
+        return &o->doh_ca;
+    case 'N':
+        return &o->dns;
     default:
         return NULL;
     }
@@ -134,6 +147,15 @@ static int judge(const struct check_options *o)
         return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
     if ((o->cert == NULL) != (o->key == NULL))
         return cmd_misused("check", "--cert and --key go together (one file may hold both)");
+    if (o->doh != NULL && strncmp(o->doh, "https://", strlen("https://")) != 0)
+        return cmd_misused("check", "--doh %s: expected https://HOST/PATH", o->doh);
+    if (o->doh != NULL && o->dns != NULL)
+        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
+    if (o->doh == NULL && o->doh_ca != NULL)
+        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
+    if (o->quick && (o->doh != NULL || o->dns != NULL))
+        return cmd_misused("check", "--quick does not ask for HTTPS records: leave out --%s",
+                           o->doh != NULL ? "doh" : "dns");
     if (o->quick && o->fails_below)
         return cmd_misused("check", "--quick gives no grade that --fail-below could be about: leave one out");
     return -1;
@@ -152,9 +174,14 @@ int check_options_read(int argc, char **argv, struct check_options *ret)
         {"timeout", required_argument, NULL, 't'},
         {"question-timeout", required_argument, NULL, 'Q'},
         {"survey-timeout", required_argument, NULL, 'S'},
+        {"quic", no_argument, NULL, 'U'},
+        {"quic-alpn", required_argument, NULL, 'P'},
         {"quick", no_argument, NULL, 'q'},
         {"fail-below", required_argument, NULL, 'f'},
         {"accept", required_argument, NULL, 'A'},
+        {"doh", required_argument, NULL, 'D'},
+        {"doh-ca", required_argument, NULL, 'B'},
+        {"dns", required_argument, NULL, 'N'},
         {"expect", required_argument, NULL, 'e'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
@@ -175,5 +202,7 @@ int check_options_read(int argc, char **argv, struct check_options *ret)
     if (optind == argc)
         return cmd_misused("check",
                            "which server? HOST or HOST:PORT is missing, such as mail.example.com:25");
+    if (ret->quic_alpn_len == 0)
+        ret->quic_alpn[ret->quic_alpn_len++] = HTTP3;
     return judge(ret);
 }

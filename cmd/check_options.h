@@ -16,9 +16,12 @@
 
 struct check_options {
     /* as they say; NULL: they do not */
-    const char *starttls, *chat, *name, *ca, *cert, *key;
+    const char *starttls, *chat, *name, *ca, *cert, *key, *doh, *doh_ca, *dns;
     const char *alpn[CHECK_ALPN_MAX];
     size_t alpn_len;
+    bool quic; /* look over QUIC, too */
+    const char *quic_alpn[CHECK_ALPN_MAX];
+    size_t quic_alpn_len; /* 1 at least */
     char name_space[HOST_MAX];
     int64_t timeout, question_timeout, survey_timeout; /* nanoseconds */
     bool json;

@@ -98,8 +98,8 @@ static void put_tls(struct buf *out, const struct check_subject *s, const struct
 static void put_unexpected(struct buf *out, const struct check_findings *f)
 {
     struct err found;
-    for (size_t i = 0; i < f->expect_len && f->first->shook_hands; i++)
-        if (!check_expect_holds(&f->expect[i], f->first, &found))
+    for (size_t i = 0; i < f->expect_len && f->seen.first->shook_hands; i++)
+        if (!check_expect_holds(&f->expect[i], &f->seen, &found))
             buf_printf(out, "  EXPECTED     %s, found %s\n", f->expect[i].text, found.text);
     if (f->below != NULL)
         buf_printf(out, "  EXPECTED     grade %s, found %s, which is below %s\n", f->below,
@@ -122,7 +122,7 @@ static void put_name_hint(struct buf *out, const struct check_subject *s, const 
 
 static void put_heading(struct buf *out, const struct check_subject *s, const struct check_findings *f)
 {
-    const struct server_probe_result *r = f->first;
+    const struct server_probe_result *r = f->seen.first;
     if (r->outcome == PROBE_GOOD)
         buf_printf(out, f->grade != NULL ? ": proven" : ": good"); /* how good it is, the grade says */
     else
@@ -134,7 +134,7 @@ static void put_heading(struct buf *out, const struct check_subject *s, const st
 
 void check_report_text(struct buf *out, const struct check_subject *s, const struct check_findings *f)
 {
-    const struct server_probe_result *r = f->first;
+    const struct server_probe_result *r = f->seen.first;
     char address[NET_ADDR_TEXT_MAX];
     str_host_port_put(out, s->host, s->port);
     put_heading(out, s, f);
@@ -148,6 +148,7 @@ void check_report_text(struct buf *out, const struct check_subject *s, const str
         check_text_certificate(out, &r->certificate);
     }
     put_times(out, r);
+    check_quic_text(out, f);
     check_grade_text(out, f);
     put_unexpected(out, f);
 }
@@ -192,7 +193,7 @@ void check_json_certificate(struct buf *out, const struct cert_facts *c)
     buf_printf(out, ",\"chain_length\":%zu", c->chain_len);
 }
 
-static void certificate_json(struct buf *out, const struct cert_facts *c)
+void check_json_leaf(struct buf *out, const struct cert_facts *c)
 {
     buf_printf(out, ",\"certificate\":");
     if (c->key[0] == '\0') {
@@ -209,8 +210,8 @@ static void unexpected_json(struct buf *out, const struct check_findings *f)
     const char *before = "";
     struct err found;
     buf_printf(out, ",\"unexpected\":[");
-    for (size_t i = 0; i < f->expect_len && f->first->shook_hands; i++) {
-        if (check_expect_holds(&f->expect[i], f->first, &found))
+    for (size_t i = 0; i < f->expect_len && f->seen.first->shook_hands; i++) {
+        if (check_expect_holds(&f->expect[i], &f->seen, &found))
             continue;
         buf_printf(out, "%s{\"expected\":", before);
         str_json(out, f->expect[i].text, strlen(f->expect[i].text));
@@ -234,9 +235,23 @@ static void times_json(struct buf *out, const struct server_probe_result *r)
     buf_printf(out, "}");
 }
 
+void check_json_tls(struct buf *out, const struct server_probe_result *r)
+{
+    buf_printf(out, ",\"tls\":");
+    if (!r->shook_hands) {
+        buf_printf(out, "null");
+        return;
+    }
+    buf_printf(out, "{\"version\":\"%s\"", tls_version_word(r->version));
+    check_json_member(out, "group", r->group);
+    check_json_member(out, "cipher", r->cipher);
+    check_json_member(out, "alpn", r->alpn[0] != '\0' ? r->alpn : NULL);
+    buf_printf(out, "}");
+}
+
 void check_report_json(struct buf *out, const struct check_subject *s, const struct check_findings *f)
 {
-    const struct server_probe_result *r = f->first;
+    const struct server_probe_result *r = f->seen.first;
     char address[NET_ADDR_TEXT_MAX];
     struct buf server = {0};
     str_host_port_put(&server, s->host, s->port);
@@ -248,19 +263,11 @@ void check_report_json(struct buf *out, const struct check_subject *s, const str
     check_json_member(out, "starttls", s->protocol);
     check_json_member(out, "result", probe_outcome_word(r->outcome));
     check_json_member(out, "detail", r->outcome == PROBE_GOOD ? NULL : r->text.text);
-    buf_printf(out, ",\"tls\":");
-    if (r->shook_hands) {
-        buf_printf(out, "{\"version\":\"%s\"", tls_version_word(r->version));
-        check_json_member(out, "group", r->group);
-        check_json_member(out, "cipher", r->cipher);
-        check_json_member(out, "alpn", r->alpn[0] != '\0' ? r->alpn : NULL);
-        buf_printf(out, "}");
-    } else {
-        buf_printf(out, "null");
-    }
-    certificate_json(out, &r->certificate);
+    check_json_tls(out, r);
+    check_json_leaf(out, &r->certificate);
     times_json(out, r);
     unexpected_json(out, f);
+    check_quic_json(out, f);
     check_grade_json(out, f);
     buf_printf(out, "}\n");
 }

@@ -46,7 +46,7 @@ static void put_answers(struct buf *out, const char *label, const struct survey_
         buf_printf(out, "\n");
 }
 
-static void put_path(struct buf *out, const struct path_report *path)
+void check_text_path(struct buf *out, const struct path_report *path)
 {
     for (size_t i = 0; i < path->path_len; i++)
         buf_printf(out, "%s'%s'", i == 0 ? "  proven by    " : " < ", path->path[i].subject);
@@ -68,7 +68,7 @@ static void put_certificates(struct buf *out, const struct survey_facts *facts)
         if (i > 0)
             check_text_certificate(out, &facts->certificate[i]->certificate);
         put_shown(out, &facts->certificate[i]->shown, &facts->certificate[i]->certificate);
-        put_path(out, &facts->path[i]);
+        check_text_path(out, &facts->path[i]);
     }
 }
 
@@ -81,6 +81,22 @@ static void put_http(struct buf *out, const struct survey_facts *facts)
     if (facts->hsts.sent)
         buf_printf(out, "; Strict-Transport-Security for %lld days%s",
                    (long long)(facts->hsts.max_age / 86400), facts->hsts.subdomains ? " and subdomains" : "");
+    if (facts->tells_h3)
+        buf_printf(out, "; HTTP/3 is told of by Alt-Svc");
+    buf_printf(out, "\n");
+}
+
+static void put_ech(struct buf *out, const struct ech_facts *ech)
+{
+    if (!ech->asked)
+        return;
+    buf_printf(out, "  ECH          %s", ech_finding_title(ech->finding));
+    if (ech->text.text[0] != '\0')
+        buf_printf(out, ": %s", ech->text.text);
+    if (ech->public_name[0] != '\0')
+        buf_printf(out, "; public name %s", ech->public_name);
+    for (size_t i = 0; i < ech->alpn_len; i++)
+        buf_printf(out, "%s%s", i == 0 ? "; the record names " : ", ", ech->alpn[i]);
     buf_printf(out, "\n");
 }
 
@@ -113,8 +129,8 @@ void check_grade_text(struct buf *out, const struct check_findings *f)
 {
     if (f->grade == NULL)
         return;
-    const struct survey_facts *facts = f->facts;
-    const struct probe_traffic *traffic = &f->first->traffic;
+    const struct survey_facts *facts = f->seen.facts;
+    const struct probe_traffic *traffic = &f->seen.first->traffic;
     static const char *const labels[SUITE_CLASSES] = {
         [SUITE_GOOD] = "  suites 1.2   ",        [SUITE_PRIME] = "  ... of DHE   ",
         [SUITE_CBC] = "  ... of CBC   ",         [SUITE_STATIC] = "  ... static   ",
@@ -128,7 +144,8 @@ void check_grade_text(struct buf *out, const struct check_findings *f)
     put_answers(out, "  yes          ", facts, SURVEY_COMPRESSION, SURVEY_ECH_GREASE, SURVEY_YES);
     put_answers(out, "  no           ", facts, SURVEY_COMPRESSION, SURVEY_ECH_GREASE, SURVEY_NO);
     put_http(out, facts);
-    if (f->first->shook_hands)
+    put_ech(out, &facts->ech);
+    if (f->seen.first->shook_hands)
         buf_printf(out, "  handshake    %zu bytes sent, %zu received, %u round trips with TCP's\n",
                    traffic->sent, traffic->received, f->grade->round_trips);
     put_grade(out, f->grade, f->coloured);
@@ -193,6 +210,36 @@ static void http_json(struct buf *out, const struct survey_facts *facts)
                    facts->hsts.subdomains ? "true" : "false");
     else
         buf_printf(out, "null");
+    buf_printf(out, facts->hsts.status == 0 ? ",\"tells_h3\":null"
+                    : facts->tells_h3       ? ",\"tells_h3\":true"
+                                            : ",\"tells_h3\":false");
+}
+
+static void ech_json(struct buf *out, const struct ech_facts *ech)
+{
+    if (!ech->asked) {
+        buf_printf(out, ",\"ech\":null");
+        return;
+    }
+    buf_printf(out, ",\"ech\":{\"result\":\"%s\"", ech_finding_word(ech->finding));
+    check_json_member(out, "detail", ech->text.text[0] != '\0' ? ech->text.text : NULL);
+    check_json_member(out, "public_name", ech->public_name[0] != '\0' ? ech->public_name : NULL);
+    check_json_member(out, "public_name_detail",
+                      ech->public_text.text[0] != '\0' ? ech->public_text.text : NULL);
+    buf_printf(out, ",\"alpn\":[");
+    for (size_t i = 0; i < ech->alpn_len; i++)
+        buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", ech->alpn[i]);
+    buf_printf(out, "]}");
+}
+
+void check_json_path(struct buf *out, const struct path_report *path)
+{
+    buf_printf(out, ",\"path\":[");
+    for (size_t i = 0; i < path->path_len; i++) {
+        buf_printf(out, "%s", i > 0 ? "," : "");
+        str_json(out, path->path[i].subject, strlen(path->path[i].subject));
+    }
+    buf_printf(out, "]");
 }
 
 static void one_certificate_json(struct buf *out, const struct server_probe_result *r,
@@ -207,19 +254,16 @@ static void one_certificate_json(struct buf *out, const struct server_probe_resu
     check_json_member(out, "staple", staple_words[s->staple]);
     check_json_member(out, "staple_detail", s->staple_text.text[0] != '\0' ? s->staple_text.text : NULL);
     buf_printf(out, ",\"must_staple\":%s", s->leaf.must_staple ? "true" : "false");
-    buf_printf(out, ",\"timestamps\":{\"embedded\":%zu,\"sent\":%zu,\"stapled\":%zu},\"path\":[",
-               s->timestamps_embedded, s->timestamps_sent, s->timestamps_stapled);
-    for (size_t i = 0; i < path->path_len; i++) {
-        buf_printf(out, "%s", i > 0 ? "," : "");
-        str_json(out, path->path[i].subject, strlen(path->path[i].subject));
-    }
-    buf_printf(out, "]}");
+    buf_printf(out, ",\"timestamps\":{\"embedded\":%zu,\"sent\":%zu,\"stapled\":%zu}", s->timestamps_embedded,
+               s->timestamps_sent, s->timestamps_stapled);
+    check_json_path(out, path);
+    buf_printf(out, "}");
 }
 
 void check_grade_json(struct buf *out, const struct check_findings *f)
 {
     const struct grade_report *g = f->grade;
-    const struct survey_facts *facts = f->facts;
+    const struct survey_facts *facts = f->seen.facts;
     if (g == NULL) {
         buf_printf(out, ",\"grade\":null,\"survey\":null");
         return;
@@ -230,9 +274,10 @@ void check_grade_json(struct buf *out, const struct check_findings *f)
     answers_json(out, facts);
     suites_json(out, facts);
     http_json(out, facts);
+    ech_json(out, &facts->ech);
     buf_printf(out, ",\"handshake\":{\"sent\":%zu,\"received\":%zu,\"retried\":%s,\"round_trips\":%u}",
-               f->first->traffic.sent, f->first->traffic.received,
-               f->first->traffic.retried ? "true" : "false", g->round_trips);
+               f->seen.first->traffic.sent, f->seen.first->traffic.received,
+               f->seen.first->traffic.retried ? "true" : "false", g->round_trips);
     buf_printf(out, ",\"certificates\":[");
     for (size_t i = 0; i < facts->certificates; i++) {
         buf_printf(out, "%s", i > 0 ? "," : "");

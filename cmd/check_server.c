@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "cert/cert.h"
 #include "cert/trust.h"
+#include "cmd/check_dns.h"
 #include "cmd/check_options.h"
 #include "cmd/check_path.h"
 #include "cmd/check_report.h"
@@ -24,6 +25,7 @@
 #include "cmd/table.h"
 #include "loop/loop.h"
 #include "net/resolver.h"
+#include "probe/quic_probe.h"
 #include "probe/survey.h"
 #include "starttls/starttls.h"
 #include "tls/client.h"
@@ -42,18 +44,29 @@ struct server {
     struct check_subject subject;
     const struct starttls *protocol; /* NULL: TLS at once */
     struct server_probe *probe;
+    struct quic_probe *quic;    /* NULL: it is not asked for */
     struct survey *survey;      /* NULL: no TLS is spoken, or it is not asked for */
     size_t answered, questions; /* of the survey */
     bool looked_at;
+};
+
+/* Who looks over QUIC; zeroed where nobody does. */
+struct over_quic {
+    struct tls_client *tls;
+    struct trust *trust;
+    struct quic_scratch *scratch;
+    struct quic_secrets secrets;
 };
 
 struct checking {
     struct check_options options;
     struct loop *loop;
     struct resolver *resolver;
+    struct check_dns dns;
     struct tls_scratch scratch;
     struct tls_client *tls;
     struct survey_clients *clients;
+    struct over_quic quic;
     struct starttls *own; /* the user's script */
     struct server *servers;
     size_t n, begun, told;
@@ -87,17 +100,19 @@ static void judge_grade(const struct check_options *o, struct check_findings *f)
     if (!o->fails_below || f->grade == NULL)
         return;
     f->below = f->grade->grade < o->below ? grade_text(o->below) : NULL;
-    f->open = f->facts->cut_short && !o->accepted[GRADE_INCOMPLETE];
+    f->open = f->seen.facts->cut_short && !o->accepted[GRADE_INCOMPLETE];
 }
 
 /* Is it as it was asked to be? */
 static bool is_as_expected(const struct check_findings *f)
 {
-    if (f->first->outcome != PROBE_GOOD || f->below != NULL || f->open)
+    if (f->seen.first->outcome != PROBE_GOOD || f->below != NULL || f->open)
+        return false;
+    if (f->seen.quic != NULL && f->seen.quic->shake.outcome != PROBE_GOOD)
         return false;
     for (size_t i = 0; i < f->expect_len; i++) {
         struct err found;
-        if (!check_expect_holds(&f->expect[i], f->first, &found))
+        if (!check_expect_holds(&f->expect[i], &f->seen, &found))
             return false;
     }
     return true;
@@ -108,15 +123,17 @@ static void tell(const struct server *s)
     struct checking *c = s->checking;
     struct grade_report *grade = calloc(1, sizeof(*grade));
     CHECK(grade != NULL);
-    struct check_findings f = {.first = server_probe_result(s->probe),
-                               .facts = s->survey == NULL ? NULL : survey_facts(s->survey),
+    struct check_findings f = {.seen = {.first = server_probe_result(s->probe),
+                                        .facts = s->survey == NULL ? NULL : survey_facts(s->survey),
+                                        .quic = s->quic == NULL ? NULL : quic_probe_result(s->quic)},
                                .expect = c->options.expect,
                                .expect_len = c->options.expect_len,
                                .coloured = c->coloured};
-    if (f.facts != NULL && !grade_can_be(f.facts))
-        f.facts = NULL;
-    if (f.facts != NULL) {
-        grade_make(&(struct grade_question){.facts = f.facts,
+    if (f.seen.facts != NULL && !grade_can_be(f.seen.facts))
+        f.seen.facts = NULL;
+    if (f.seen.facts != NULL) {
+        grade_make(&(struct grade_question){.facts = f.seen.facts,
+                                            .quic = f.seen.quic,
                                             .public_trust = c->options.ca == NULL,
                                             .accepted = c->options.accepted,
                                             .now = clock_wall() / NSEC_PER_SEC},
@@ -150,9 +167,11 @@ static void end_server(struct server *s)
         begin_next(c);
 }
 
+static void look_over_quic(struct server *s);
+
 static void on_surveyed(void *owner)
 {
-    end_server(owner);
+    look_over_quic(owner);
 }
 
 static void on_progress(void *owner, size_t done, size_t all)
@@ -174,23 +193,53 @@ static struct approach_to approach_to(const struct server *s)
                                 .name = s->subject.name};
 }
 
+static void on_quic(void *owner)
+{
+    end_server(owner);
+}
+
+/* Over TCP all is known. There is no STARTTLS over QUIC. */
+static void look_over_quic(struct server *s)
+{
+    struct checking *c = s->checking;
+    if (!c->options.quic || s->protocol != NULL) {
+        end_server(s);
+        return;
+    }
+    struct approach_to to = approach_to(s);
+    if (s->address[0] != '\0')
+        to.host = s->address;
+    s->quic = quic_probe_start(&(struct quic_probe_params){.to = to,
+                                                           .tls = c->quic.tls,
+                                                           .trust = c->quic.trust,
+                                                           .secrets = &c->quic.secrets,
+                                                           .scratch = c->quic.scratch,
+                                                           .timeout = c->options.timeout,
+                                                           .done = on_quic,
+                                                           .owner = s});
+}
+
 static void on_probed(void *owner)
 {
     struct server *s = owner;
     struct checking *c = s->checking;
     const struct server_probe_result *first = server_probe_result(s->probe);
-    if (c->options.quick || (!first->shook_hands && first->outcome != PROBE_TLS_FAILED)) {
-        end_server(s);
+    bool spoke = first->shook_hands || first->outcome == PROBE_TLS_FAILED;
+    if (spoke) /* all of one address: behind a name there may be several servers, and not one like the other
+                */
+        net_addr_host(&first->address, s->address);
+    if (c->options.quick || !spoke) {
+        look_over_quic(s);
         return;
     }
-    /* all of one address: behind a name there may be several servers, and not one like the other */
-    net_addr_host(&first->address, s->address);
     struct approach_to to = approach_to(s);
     to.host = s->address;
     s->survey = survey_start(&(struct survey_params){.to = to,
                                                      .scratch = &c->scratch,
                                                      .clients = c->clients,
                                                      .first = first->shook_hands ? first : NULL,
+                                                     .resolver = check_dns_for(&c->dns, &s->subject),
+                                                     .fetcher = c->dns.fetcher,
                                                      .question_timeout = c->options.question_timeout,
                                                      .timeout = c->options.survey_timeout,
                                                      .progress = on_progress,
@@ -222,6 +271,23 @@ static void blame_option(const char *ca, struct err *err)
     err_set(err, "--ca: %s", strlen(text) > before ? text + before : text);
 }
 
+/* As over TCP, but for what is offered. */
+static int make_quic(struct checking *c, const struct tls_client_params *tcp, struct err *err)
+{
+    struct tls_client_params params = *tcp;
+    if (!c->options.quic)
+        return 0;
+    params.min_version = 0x0304;
+    params.alpn = c->options.quic_alpn;
+    params.alpn_len = c->options.quic_alpn_len;
+    params.resumes = true;
+    c->quic.tls = tls_client_new(&params, err);
+    c->quic.trust = trust_ref(params.trust);
+    c->quic.scratch = quic_scratch_new();
+    quic_secrets_make(&c->quic.secrets);
+    return c->quic.tls != NULL ? 0 : -1;
+}
+
 static int make_tls(struct checking *c, struct err *err)
 {
     static const int groups[] = {0x11ec, 0x001d, 0x11eb, 0x11ed,
@@ -245,17 +311,19 @@ static int make_tls(struct checking *c, struct err *err)
                                        .only_looks = true};
     if (trust != NULL && (cert != NULL || o->cert == NULL))
         c->tls = tls_client_new(&params, err);
-    if (c->tls != NULL && !o->quick)
+    bool good = c->tls != NULL && make_quic(c, &params, err) == 0;
+    if (good && !o->quick)
         c->clients = survey_clients_new(trust, cert, err);
     cert_unref(cert);
     trust_unref(trust);
-    return c->tls != NULL && (o->quick || c->clients != NULL) ? 0 : -1;
+    return good && (o->quick || c->clients != NULL) ? 0 : -1;
 }
 
 static int look(struct checking *c, struct err *err)
 {
     if (make_tls(c, err) != 0 || (c->loop = loop_new(err)) == NULL ||
-        (c->resolver = resolver_new(c->loop, err)) == NULL)
+        (c->resolver = resolver_new(c->loop, err)) == NULL ||
+        check_dns_begin(&c->dns, &c->options, c->loop, c->resolver, err) != 0)
         return -1;
     tls_scratch_init(&c->scratch, c->loop);
     for (int i = 0; i < AT_ONCE; i++)
@@ -271,12 +339,19 @@ static int run(struct checking *c)
     c->shows_progress = table_is_coloured(stderr);
     int status = look(c, &err) != 0 ? cmd_failed("%s", err.text) : c->all_good ? CMD_OK : CMD_FAILED;
     for (size_t i = 0; i < c->n; i++) {
+        quic_probe_free(c->servers[i].quic);
         survey_free(c->servers[i].survey);
         server_probe_free(c->servers[i].probe);
     }
     survey_clients_free(c->clients);
+    tls_client_free(c->quic.tls);
+    quic_scratch_free(c->quic.scratch);
+    trust_unref(c->quic.trust);
     tls_client_free(c->tls);
+    check_dns_end(&c->dns);
     resolver_free(c->resolver);
+    while (c->loop != NULL && loop_settle(c->loop)) /* sockets of QUIC go at the end of a round */
+        ;
     loop_free(c->loop);
     tls_scratch_free(&c->scratch);
     return status;

@@ -20,7 +20,7 @@
 #define ECH_MAX 4096
 
 /* SvcParamKeys (RFC 9460, 14.3.2; RFC 9848): those up to `ech` and beside it are known. */
-enum { PARAM_MANDATORY = 0, PARAM_PORT = 3, PARAM_ECH = 5, PARAM_KNOWN = 6 };
+enum { PARAM_MANDATORY = 0, PARAM_ALPN = 1, PARAM_PORT = 3, PARAM_ECH = 5, PARAM_KNOWN = 6 };
 
 /* ---- the question ---- */
 
@@ -160,6 +160,7 @@ struct service {
     char target[DNS_NAME_SIZE]; /* "": the owner itself */
     bool unknown;               /* it makes something mandatory that is not known here */
     uint64_t port;              /* 0: not said */
+    struct cursor alpn;
     struct cursor ech;
 };
 
@@ -185,6 +186,8 @@ static bool read_params(struct cursor c, struct service *ret)
             return false;
         if (key == PARAM_PORT && (!cursor_uint(&value, 2, &ret->port) || cursor_left(&value) > 0))
             return false;
+        if (key == PARAM_ALPN)
+            ret->alpn = value;
         if (key == PARAM_ECH)
             ret->ech = value;
     }
@@ -211,15 +214,22 @@ static enum dns_found bad(const char *name, const char *what, struct err *err)
     return DNS_NO_ANSWER;
 }
 
+/* One with `ech` is wanted more than one without, whatever their order. `best` has no priority yet where
+ * nothing was found. */
+static bool is_wanted_more(const struct service *s, const struct service *best)
+{
+    bool ech = cursor_left(&s->ech) > 0, best_ech = cursor_left(&best->ech) > 0;
+    return best->priority == 0 || (ech != best_ech ? ech : s->priority < best->priority);
+}
+
 /* The records of the owner; an alias among them stands for all (RFC 9460, 2.4.1). */
 static enum dns_found choose(struct reading *r, const char *host, uint16_t port, struct dns_https *ret,
                              struct err *err)
 {
     struct cursor c = r->records;
     struct record record;
-    struct service s;
-    enum dns_found found = DNS_NOTHING;
-    uint64_t i = 0, best = 0;
+    struct service s, best = {.priority = 0};
+    uint64_t i = 0;
     while (find(r, DNS_TYPE_HTTPS, &c, &i, &record)) {
         if (!read_service(record.data, r->message, &s) || cursor_left(&s.ech) > ECH_MAX)
             return bad(r->owner, "has a record that cannot be read", err);
@@ -229,14 +239,13 @@ static enum dns_found choose(struct reading *r, const char *host, uint16_t port,
             memcpy(ret->alias, s.target, sizeof(ret->alias));
             return DNS_ALIAS;
         }
-        if (s.priority == 0 || cursor_left(&s.ech) == 0 || !is_ours(&s, r, host, port) ||
-            (found == DNS_HTTPS && s.priority >= best))
-            continue;
-        found = DNS_HTTPS;
-        best = s.priority;
-        ret->ech = (struct str){(const char *)s.ech.p, cursor_left(&s.ech)};
+        if (s.priority > 0 && is_ours(&s, r, host, port) && is_wanted_more(&s, &best))
+            best = s;
     }
-    return found;
+    ret->recorded = best.priority > 0;
+    ret->alpn = best.alpn;
+    ret->ech = (struct str){(const char *)best.ech.p, cursor_left(&best.ech)};
+    return ret->ech.len > 0 ? DNS_HTTPS : DNS_NOTHING;
 }
 
 enum dns_found dns_answer_https(const char *name, const char *host, uint16_t port, struct str answer,
@@ -262,4 +271,13 @@ enum dns_found dns_answer_https(const char *name, const char *host, uint16_t por
     if (!can_be_read(&r) || !follow_cnames(&r))
         return bad(name, "has a record that cannot be read, or names that lead in circles", err);
     return choose(&r, host, port, ret, err);
+}
+
+bool dns_next_protocol(struct cursor *alpn, struct str *ret)
+{
+    struct cursor one;
+    if (!cursor_vector(alpn, 1, &one) || cursor_left(&one) == 0)
+        return false;
+    *ret = (struct str){(const char *)one.p, cursor_left(&one)};
+    return true;
 }

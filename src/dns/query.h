@@ -4,9 +4,11 @@
 #ifndef CARDEA_DNS_QUERY_H
 #define CARDEA_DNS_QUERY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/cursor.h"
 #include "base/err.h"
 #include "base/hostname.h"
 #include "base/str.h"
@@ -29,7 +31,9 @@ enum dns_found {
 };
 
 struct dns_https {
-    struct str ech; /* within the answer */
+    struct str ech;     /* within the answer, as what follows */
+    bool recorded;      /* there is a record that goes with the port, with `ech` or without */
+    struct cursor alpn; /* what else that one says: dns_next_protocol() */
     char alias[DNS_NAME_SIZE];
     uint32_t ttl; /* seconds that this holds: DNS_HTTPS, DNS_ALIAS; DNS_NOTHING too, 0 where the
                    * answer does not say for how long */
@@ -40,5 +44,9 @@ struct dns_https {
  * one that is wanted most. */
 enum dns_found dns_answer_https(const char *name, const char *host, uint16_t port, struct str answer,
                                 struct dns_https *ret, struct err *err);
+
+/* Take the next protocol off a record's list (RFC 9460, 7.1.1). False at the end, and where the rest is none.
+ */
+bool dns_next_protocol(struct cursor *alpn, struct str *ret);
 
 #endif

@@ -165,6 +165,17 @@ bool ech_list_is_for_us(const uint8_t *data, size_t len)
     return fault_of_list(data, len) == NULL;
 }
 
+struct str ech_list_public_name(const uint8_t *data, size_t len)
+{
+    struct cursor list;
+    struct ech_config config;
+    if (ech_config_list(data, len, &list))
+        while (ech_config_next(&list, &config))
+            if (is_for_us(&config))
+                return config.public_name;
+    return (struct str){0};
+}
+
 int ech_offer_load(const struct ech_setting *setting, struct ech_source *source, struct ech_offer *ret,
                    struct err *err)
 {

@@ -24,6 +24,10 @@ int ech_list_read(const struct buf *text, struct buf *ret, struct err *err);
 /* Is it such a list? */
 bool ech_list_is_for_us(const uint8_t *data, size_t len);
 
+/* The public name of the config that is used of such a list: the first that is for us. Within `data`; empty:
+ * there is none. */
+struct str ech_list_public_name(const uint8_t *data, size_t len);
+
 /* What is wanted, read only: many connections may share it. */
 struct ech_offer {
     bool off;                  /* not even GREASE */

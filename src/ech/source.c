@@ -111,13 +111,13 @@ bool ech_source_is(const struct ech_source *s, const struct doh_resolver *resolv
 
 /* ---- asking ---- */
 
-static void note(struct ech_source *s, const struct buf *configs, const struct err *why)
+static void note(struct ech_source *s, struct str configs, const struct err *why)
 {
     pthread_mutex_lock(&s->lock);
     if (why == NULL) {
         s->configs.len = 0;
-        s->none = configs->len == 0;
-        CHECK(configs->len == 0 || buf_append(&s->configs, configs->data, configs->len));
+        s->none = configs.len == 0;
+        CHECK(configs.len == 0 || buf_append(&s->configs, configs.p, configs.len));
         err_set(&s->why, "the DNS has no ECH config of %s that can be used here", s->host);
     } else {
         s->why = *why;
@@ -126,13 +126,14 @@ static void note(struct ech_source *s, const struct buf *configs, const struct e
     pthread_mutex_unlock(&s->lock);
 }
 
-static void on_looked_up(void *arg, const struct buf *configs, uint32_t ttl, const struct err *why)
+static void on_looked_up(void *arg, const struct ech_told *told, const struct err *why)
 {
     struct ech_source *s = arg;
     CHECK_MAGIC(s, SOURCE_MAGIC);
+    uint32_t ttl = told == NULL ? 0 : told->ttl;
     uint32_t holds = MAX((uint32_t)TTL_MIN, MIN(ttl == 0 ? TTL_UNSAID : ttl, (uint32_t)TTL_MAX));
     s->lookup = NULL;
-    note(s, configs, why);
+    note(s, told == NULL ? (struct str){0} : told->configs, why);
     s->due = clock_monotonic() + (why != NULL ? AGAIN_NS : holds * NSEC_PER_SEC);
     arm(s);
     if (s->waiting != NULL && --*s->waiting == 0)
@@ -143,9 +144,10 @@ static void on_looked_up(void *arg, const struct buf *configs, uint32_t ttl, con
 static void ask(struct ech_source *s, struct fetcher *fetcher)
 {
     struct err err;
-    s->lookup = ech_lookup_start(fetcher, &s->resolver, s->host, s->port, on_looked_up, s, &err);
+    const struct ech_resolver resolver = {.doh = &s->resolver};
+    s->lookup = ech_lookup_start(fetcher, &resolver, s->host, s->port, on_looked_up, s, &err);
     if (s->lookup == NULL)
-        on_looked_up(s, NULL, 0, &err);
+        on_looked_up(s, NULL, &err);
 }
 
 struct waiting {
@@ -162,7 +164,7 @@ static void note_all(struct ech_source *const *v, size_t n, const struct err *wh
 {
     for (size_t i = 0; i < n; i++)
         if (!v[i]->known) {
-            note(v[i], NULL, why);
+            note(v[i], (struct str){0}, why);
             v[i]->due = clock_monotonic() + AGAIN_NS;
         }
 }

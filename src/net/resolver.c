@@ -50,8 +50,9 @@ struct resolver {
 
 struct resolve_query {
     struct resolver *resolver;
-    resolve_done *done; /* this or the next one; NULL once cancelled */
+    resolve_done *done; /* one of these three; NULL once cancelled */
     resolve_texts_done *texts_done;
+    resolve_message_done *message_done;
     void *arg;
     uint16_t port;
     bool returned; /* resolver_lookup() has returned, so the handle is known outside */
@@ -252,6 +253,18 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         free(q);
 }
 
+/* The library has been called: the handle of what it goes on with, or NULL where it has answered at once. */
+static struct resolve_query *asked(struct resolve_query *q)
+{
+    if (q->finished) {
+        free(q);
+        return NULL;
+    }
+    q->returned = true;
+    arm(q->resolver);
+    return q;
+}
+
 /* Names below localhost. are of this very host, and no name server knows them (RFC 6761, 6.3); localhost
  * itself the library answers, and /etc/hosts has a say in that. */
 static bool is_below_localhost(const char *host)
@@ -287,13 +300,7 @@ struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint
     *q = (struct resolve_query){.resolver = r, .done = done, .arg = arg, .port = port};
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, q);
-    if (q->finished) {
-        free(q);
-        return NULL;
-    }
-    q->returned = true;
-    arm(r);
-    return q;
+    return asked(q);
 }
 
 /* What the library makes of an answer with TXT records: a list of parts, each record's first one marked. */
@@ -340,13 +347,30 @@ struct resolve_query *resolver_texts(struct resolver *r, const char *name, resol
     CHECK(q != NULL);
     *q = (struct resolve_query){.resolver = r, .texts_done = done, .arg = arg};
     ares_query(r->channel, name, CLASS_IN, TYPE_TXT, on_texts, q);
-    if (q->finished) {
+    return asked(q);
+}
+
+static void on_message(void *arg, int status, int timeouts, unsigned char *answer, int len)
+{
+    struct resolve_query *q = arg;
+    bool good = status == ARES_SUCCESS;
+    struct str message = {(const char *)answer, good ? (size_t)len : 0};
+    (void)timeouts;
+    q->finished = true;
+    if (q->message_done != NULL && status != ARES_EDESTRUCTION)
+        q->message_done(q->arg, good ? RESOLVE_OK : failure_of(status), message);
+    if (q->returned)
         free(q);
-        return NULL;
-    }
-    q->returned = true;
-    arm(r);
-    return q;
+}
+
+struct resolve_query *resolver_message(struct resolver *r, const char *name, uint16_t type,
+                                       resolve_message_done *done, void *arg)
+{
+    struct resolve_query *q = calloc(1, sizeof(*q));
+    CHECK(q != NULL);
+    *q = (struct resolve_query){.resolver = r, .message_done = done, .arg = arg};
+    ares_query(r->channel, name, CLASS_IN, type, on_message, q);
+    return asked(q);
 }
 
 void resolve_cancel(struct resolve_query *q)
@@ -355,4 +379,5 @@ void resolve_cancel(struct resolve_query *q)
         return;
     q->done = NULL;
     q->texts_done = NULL;
+    q->message_done = NULL;
 }

@@ -58,6 +58,15 @@ typedef void resolve_texts_done(void *arg, enum resolve_status status, const str
 struct resolve_query *resolver_texts(struct resolver *r, const char *name, resolve_texts_done *done,
                                      void *arg);
 
+/* The whole answer (RFC 1035, 4) to a question for records of any type, where there are some; borrowed for
+ * the call. RESOLVE_NO_ADDRESS: the name has none of that type. */
+typedef void resolve_message_done(void *arg, enum resolve_status status, struct str message);
+
+/* Look up records of a type; as resolver_lookup() otherwise, but that what is answered from within the call
+ * is never RESOLVE_OK. */
+struct resolve_query *resolver_message(struct resolver *r, const char *name, uint16_t type,
+                                       resolve_message_done *done, void *arg);
+
 /* `done` will not be called any more. NULL is allowed. */
 void resolve_cancel(struct resolve_query *q);
 

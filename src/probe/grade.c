@@ -7,12 +7,14 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "probe/quic_probe.h"
 #include "probe/survey.h"
 #include "tls/budget.h"
 
 #define HSTS_AGE_MIN (INT64_C(182) * 86400) /* half a year */
 #define TIMESTAMPS_MIN 2
 #define PRIME_BITS_MIN 2048
+#define HTTP3 "h3"
 #define LEFT_PART_MIN 10 /* of a certificate's time a tenth */
 
 enum level { LEVEL_F, LEVEL_D, LEVEL_C, LEVEL_B, LEVEL_A, LEVEL_NOTE };
@@ -229,6 +231,55 @@ static void judge_hsts(struct judging *j)
         find(j, GRADE_NO_HSTS, "max-age=%lld", (long long)h->max_age);
 }
 
+static bool speaks(const struct survey_facts *facts, const char *protocol)
+{
+    for (size_t i = 0; i < SURVEY_ALPN_MAX && facts->alpn[i] != NULL; i++)
+        if (strcmp(facts->alpn[i], protocol) == 0)
+            return true;
+    return false;
+}
+
+static bool record_names(const struct survey_facts *facts, const char *protocol)
+{
+    for (size_t i = 0; i < facts->ech.alpn_len; i++)
+        if (strcmp(facts->ech.alpn[i], protocol) == 0)
+            return true;
+    return false;
+}
+
+/* Of the protocols of a record those are known that have been asked for. */
+static void judge_record(struct judging *j)
+{
+    static const char *const known[] = {"h2", "http/1.1"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (record_names(j->facts, known[i]) && j->facts->alpn[0] != NULL && !speaks(j->facts, known[i]))
+            find(j, GRADE_RECORD_ALPN, "%s", known[i]);
+    if (record_names(j->facts, HTTP3) && j->question->quic != NULL && !j->question->quic->shake.shook_hands)
+        find(j, GRADE_RECORD_ALPN, "%s", HTTP3);
+}
+
+static void judge_ech(struct judging *j)
+{
+    static const enum grade_rule rule_of[] = {
+        [ECH_IS_UNKNOWN] = GRADE_RULES, /* none */
+        [ECH_IS_NO_RECORD] = GRADE_NO_ECH,      [ECH_IS_NO_CONFIG] = GRADE_NO_ECH,
+        [ECH_IS_UNREADABLE] = GRADE_ECH_STALE,  [ECH_IS_UNUSABLE] = GRADE_RULES,
+        [ECH_IS_ACCEPTED] = GRADE_RULES,        [ECH_IS_STALE] = GRADE_ECH_STALE,
+        [ECH_IS_REFUSED] = GRADE_ECH_STALE,     [ECH_IS_CONTRADICTED] = GRADE_ECH_BROKEN,
+        [ECH_IS_NOT_PROVEN] = GRADE_ECH_BROKEN, [ECH_IS_FAILED] = GRADE_ECH_BROKEN,
+    };
+    const struct ech_facts *ech = &j->facts->ech;
+    if (!ech->asked)
+        return;
+    enum grade_rule rule = rule_of[ech->finding];
+    bool more = ech->text.text[0] != '\0';
+    if (rule != GRADE_RULES)
+        find(j, rule, "%s%s%s", ech_finding_title(ech->finding), more ? ": " : "", ech->text.text);
+    if (ech->public_text.text[0] != '\0')
+        find(j, GRADE_ECH_PUBLIC_NAME, "%s", ech->public_text.text);
+    judge_record(j);
+}
+
 static void judge_budget(struct judging *j)
 {
     if (j->facts->certificates == 0) {
@@ -247,6 +298,39 @@ static void judge_budget(struct judging *j)
              j->report->round_trips, budget_round_trips(&h, BUDGET_WINDOW_LARGE), BUDGET_WINDOW_LARGE);
     if (h.retried)
         find(j, GRADE_RETRY, "%s", "");
+}
+
+static void judge_quic_cost(struct judging *j, const struct quic_probe_result *q)
+{
+    const struct quic_handshake_facts *h = &q->handshake;
+    if (h->retried)
+        find(j, GRADE_QUIC_RETRY, "%s", "");
+    else if (h->first_in > q->allowed)
+        find(j, GRADE_QUIC_AMPLIFIES, "%llu bytes for %llu", (unsigned long long)h->first_in,
+             (unsigned long long)h->first_out);
+    else if (h->in > q->allowed)
+        find(j, GRADE_QUIC_ROUND_TRIPS, "%llu bytes from the server, and %llu at first",
+             (unsigned long long)h->in, (unsigned long long)q->allowed);
+}
+
+static void judge_quic(struct judging *j)
+{
+    const struct quic_probe_result *q = j->question->quic;
+    const struct survey_facts *facts = j->facts;
+    if (q == NULL)
+        return;
+    if (!q->shake.shook_hands) {
+        find(j, GRADE_NO_QUIC, "%s", q->shake.text.text);
+        return;
+    }
+    if (q->shake.outcome == PROBE_UNPROVEN)
+        find(j, GRADE_NOT_PROVEN, "over QUIC: '%s': %s", q->shake.certificate.subject, q->shake.text.text);
+    if (q->shake.group == NULL || strstr(q->shake.group, "MLKEM") == NULL)
+        find(j, GRADE_NO_HYBRID, "over QUIC: %s", q->shake.group != NULL ? q->shake.group : "no group");
+    judge_quic_cost(j, q);
+    if (strcmp(q->shake.alpn, HTTP3) == 0 && facts->hsts.status != 0 && !facts->tells_h3 &&
+        !record_names(facts, HTTP3))
+        find(j, GRADE_UNTOLD_H3, "%s", "");
 }
 
 /* The worst first; within a grade as the table has them. */
@@ -279,7 +363,9 @@ void grade_make(const struct grade_question *question, struct grade_report *ret)
     for (size_t i = 0; i < j.facts->certificates; i++)
         judge_certificate(&j, j.facts->certificate[i]);
     judge_hsts(&j);
+    judge_ech(&j);
     judge_budget(&j);
+    judge_quic(&j);
     if (j.facts->cut_short)
         find(&j, GRADE_INCOMPLETE, "%s", "");
     sort(ret);

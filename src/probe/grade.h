@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 
+struct quic_probe_result;
 struct survey_facts;
 
 enum grade_rule {
@@ -36,7 +37,8 @@ struct grade_report {
 
 struct grade_question {
     const struct survey_facts *facts;
-    bool public_trust;    /* certificates are those of public CAs */
+    const struct quic_probe_result *quic; /* NULL: nobody looked */
+    bool public_trust;                    /* certificates are those of public CAs */
     const bool *accepted; /* GRADE_RULES of them: rules that are known to be broken. NULL: none */
     int64_t now;          /* seconds since 1970 */
 };

@@ -81,31 +81,44 @@ static bool end_without_tls(struct server_probe *p)
     if (peer.found.len > 0)
         return end(p, PROBE_INJECTED, "%s, behind the word to begin it",
                    starttls_found_clear(peer.found, NULL, text));
+    if (peer.fault == FAULT_ECH && *peer.failure != '\0')
+        return end(p, PROBE_UNPROVEN, "%s", peer.failure);
     return end(p, PROBE_TLS_FAILED, "no TLS came about: %s", link_error(p->link));
+}
+
+void server_probe_take(const struct link_peer *peer, struct server_probe_result *ret)
+{
+    ret->shook_hands = true;
+    ret->resumed = peer->resumed;
+    ret->version = peer->version;
+    ret->group_code = peer->group;
+    ret->group = peer->group_name;
+    ret->cipher = peer->cipher;
+    ret->traffic.retried = peer->hello_retry;
+    if (peer->alpn.len > 0)
+        str_copy(ret->alpn, sizeof(ret->alpn), peer->alpn.p, peer->alpn.len);
+    cert_shown_read(peer->shown, peer->staple, peer->timestamps, time(NULL), &ret->shown);
+    bool readable = cert_facts_read(peer->shown, &ret->certificate, &ret->text) == 0;
+    if (*peer->failure != '\0')
+        err_set(&ret->text, "%s", peer->failure);
+    ret->outcome = readable && *peer->failure == '\0' ? PROBE_GOOD : PROBE_UNPROVEN;
+}
+
+void server_probe_let_go(struct server_probe_result *r)
+{
+    buf_free(&r->heard);
+    cert_facts_free(&r->certificate);
+    cert_shown_free(&r->shown);
 }
 
 static void take_facts(struct server_probe *p)
 {
-    struct server_probe_result *r = &p->result;
     const struct link *wire = link_bottom(p->link);
     struct link_peer peer;
     link_peer(p->link, &peer);
-    r->shook_hands = true;
-    r->resumed = peer.resumed;
-    r->version = peer.version;
-    r->group_code = peer.group;
-    r->group = peer.group_name;
-    r->cipher = peer.cipher;
-    r->traffic = (struct probe_traffic){.sent = wire->bytes_written - p->written_by,
-                                        .received = wire->bytes_read - p->read_by,
-                                        .retried = peer.hello_retry};
-    if (peer.alpn.len > 0)
-        str_copy(r->alpn, sizeof(r->alpn), peer.alpn.p, peer.alpn.len);
-    cert_shown_read(peer.shown, peer.staple, peer.timestamps, time(NULL), &r->shown);
-    bool readable = cert_facts_read(peer.shown, &r->certificate, &r->text) == 0;
-    if (*peer.failure != '\0')
-        err_set(&r->text, "%s", peer.failure);
-    r->outcome = readable && *peer.failure == '\0' ? PROBE_GOOD : PROBE_UNPROVEN;
+    p->result.traffic = (struct probe_traffic){.sent = wire->bytes_written - p->written_by,
+                                               .received = wire->bytes_read - p->read_by};
+    server_probe_take(&peer, &p->result);
 }
 
 static void set_afterword(struct server_probe *p)
@@ -216,10 +229,12 @@ static void begin_tls(struct server_probe *p, const struct approach_report *repo
     p->began = report->arrived;
     p->read_by = wire->bytes_read;
     p->written_by = wire->bytes_written;
-    p->link = tls_client_link(
-        p->params.tls,
-        &(struct tls_peer){.host = p->params.to.name, .sni = p->params.sni, .sessions = p->params.sessions},
-        wire, p->params.scratch);
+    p->link = tls_client_link(p->params.tls,
+                              &(struct tls_peer){.host = p->params.to.name,
+                                                 .sni = p->params.sni,
+                                                 .sessions = p->params.sessions,
+                                                 .ech = p->params.ech},
+                              wire, p->params.scratch);
     p->link->wake = on_link_wake;
     p->link->owner = p;
     loop_set_timer(p->params.to.loop, &p->timer, p->deadline);
@@ -293,9 +308,7 @@ void server_probe_free(struct server_probe *p)
     approach_free(p->approach);
     link_close(p->link, false);
     buf_free(&p->say);
-    buf_free(&p->result.heard);
-    cert_facts_free(&p->result.certificate);
-    cert_shown_free(&p->result.shown);
+    server_probe_let_go(&p->result);
     p->magic = 0;
     free(p);
 }

@@ -16,6 +16,8 @@
 #include "probe/approach.h"
 #include "probe/outcome.h"
 
+struct ech_attempt;
+struct link_peer;
 struct server_probe;
 struct tls_client;
 struct tls_scratch;
@@ -55,12 +57,22 @@ struct server_probe_params {
     const struct tls_client *tls;  /* one that only looks (tls/client.h), of any number of probes */
     const char *sni;               /* sent in the place of to.name; NULL: that is */
     struct tls_sessions *sessions; /* resume, and keep tickets, there (tls/sessions.h). NULL: neither */
+    struct ech_attempt
+        *ech;            /* what is offered of ECH (tls/client.h); NULL: GREASE. Where it was refused the
+                          * handshake fails, and PROBE_UNPROVEN says that the public name was not proven */
     const char *request; /* to be said once TLS stands, until an empty line comes; copied. NULL: nothing */
     const char *request_protocol; /* ... and only to a server that has chosen this by ALPN */
     int64_t timeout;              /* for all of it, in nanoseconds */
     void (*done)(void *owner);    /* from the loop, once; free it there if you like */
     void *owner;
 };
+
+/* Take what is known of the peer of a handshake that is complete, its outcome too; what it took is the
+ * caller's to say. For who makes it in another way. */
+void server_probe_take(const struct link_peer *peer, struct server_probe_result *ret);
+
+/* Let go of what a result has. */
+void server_probe_let_go(struct server_probe_result *r);
 
 /* Begin. What the parameters point at is borrowed and must outlive the probe. Never NULL. */
 struct server_probe *server_probe_start(const struct server_probe_params *params);

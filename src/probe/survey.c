@@ -83,6 +83,7 @@ static void finish(struct survey *s)
 
 static void ask_hello(struct line *l);
 static void ask_handshake(struct line *l);
+static void ask_dns(struct line *l);
 
 static void begin_line(struct line *l)
 {
@@ -90,8 +91,10 @@ static void begin_line(struct line *l)
         l->hello_line->begin(l);
     if (l->hello_line != NULL)
         ask_hello(l);
-    else
+    else if (l->shake_line != NULL)
         ask_handshake(l);
+    else
+        ask_dns(l);
 }
 
 static void end_line(struct line *l)
@@ -161,12 +164,34 @@ static void ask_handshake(struct line *l)
                                       .owner = l});
 }
 
+static void on_ech(void *owner)
+{
+    struct line *l = owner;
+    l->survey->facts.ech = *ech_probe_facts(l->ech);
+    end_line(l);
+}
+
+static void ask_dns(struct line *l)
+{
+    const struct survey_params *p = &l->survey->params;
+    l->ech = ech_probe_start(&(struct ech_probe_params){.to = p->to,
+                                                        .scratch = p->scratch,
+                                                        .tls = survey_client(p->clients, CLIENT_TLS_1_3),
+                                                        .fetcher = p->fetcher,
+                                                        .resolver = p->resolver,
+                                                        .timeout = p->question_timeout,
+                                                        .done = on_ech,
+                                                        .owner = l});
+}
+
 /* ---- the survey ---- */
 
 static void drop(struct line *l)
 {
     hello_probe_free(l->hello);
     l->hello = NULL;
+    ech_probe_free(l->ech);
+    l->ech = NULL;
     if (!l->keeps) {
         server_probe_free(l->shake);
         l->shake = NULL;
@@ -191,7 +216,9 @@ static void on_over(struct task *t)
 
 static void plan(struct survey *s)
 {
-    CHECK(survey_hello_lines_len + survey_shake_lines_len <= SURVEY_LINES_MAX);
+    CHECK(survey_hello_lines_len + survey_shake_lines_len < SURVEY_LINES_MAX);
+    if (s->params.resolver != NULL)
+        s->line[s->lines++] = (struct line){.survey = s};
     for (size_t i = 0; i < survey_hello_lines_len; i++)
         s->line[s->lines++] = (struct line){.survey = s, .hello_line = &survey_hello_lines[i]};
     for (size_t i = 0; i < survey_shake_lines_len; i++)
@@ -230,6 +257,7 @@ void survey_free(struct survey *s)
     list_remove(&s->over.node);
     for (size_t i = 0; i < s->lines; i++) {
         hello_probe_free(s->line[i].hello);
+        ech_probe_free(s->line[i].ech);
         server_probe_free(s->line[i].shake);
         tls_sessions_free(s->line[i].sessions);
     }

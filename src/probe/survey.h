@@ -10,6 +10,7 @@
 
 #include "cert/path_report.h"
 #include "probe/approach.h"
+#include "probe/ech_probe.h"
 #include "probe/hsts.h"
 #include "probe/server_probe.h"
 #include "probe/suites.h"
@@ -46,12 +47,14 @@ struct survey_facts {
     struct survey_codes groups; /* of TLS 1.3, likewise */
     uint16_t prime_bits;        /* the shortest prime of a DHE that came; 0: none did */
     struct hsts hsts;
+    bool tells_h3; /* the web server does, by Alt-Svc (where hsts.status says that it has answered) */
     const char *alpn[SURVEY_ALPN_MAX]; /* of HTTP: that it speaks; NULL behind the last */
     /* A handshake for each certificate that it has, and how that is proven. The first is that which was
      * given, if one was. They live as long as the survey. */
     const struct server_probe_result *certificate[SURVEY_CERTIFICATES_MAX];
     struct path_report path[SURVEY_CERTIFICATES_MAX];
     size_t certificates;
+    struct ech_facts ech;
     bool cut_short; /* not all was asked within the time */
 };
 
@@ -60,6 +63,8 @@ struct survey_params {
     struct tls_scratch *scratch;
     const struct survey_clients *clients;
     const struct server_probe_result *first;                /* the handshake that has been made */
+    const struct ech_resolver *resolver;                    /* asked for the HTTPS record; NULL: nobody is */
+    struct fetcher *fetcher;                                /* for that; see ech/lookup.h */
     int64_t question_timeout;                               /* for each connection, in nanoseconds */
     int64_t timeout;                                        /* for all */
     void (*progress)(void *owner, size_t done, size_t all); /* NULL: nobody asks */

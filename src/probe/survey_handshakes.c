@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "cert/trust.h"
+#include "probe/alt_svc.h"
 #include "probe/survey_internal.h"
 #include "tls/sessions.h"
 
@@ -77,6 +78,7 @@ static bool hear_http_1_1(struct line *l, const struct server_probe_result *r)
     }
     note_alpn(l, r, "http/1.1");
     hsts_read(r->heard.data, r->heard.len, &facts->hsts);
+    facts->tells_h3 = alt_svc_tells_h3(r->heard.data, r->heard.len, l->survey->params.to.port);
     if (facts->hsts.status == 0)
         return false;
     answer(l, facts->hsts.sent && facts->hsts.max_age > 0);

@@ -51,10 +51,11 @@ struct shake_line {
 
 struct line {
     struct survey *survey;
-    const struct hello_line *hello_line; /* one of the two */
+    const struct hello_line *hello_line; /* one of the two; neither: the line is about ECH */
     const struct shake_line *shake_line;
     struct hello_probe *hello;
     struct server_probe *shake;
+    struct ech_probe *ech;
     struct tls_sessions *sessions;
     struct survey_codes left; /* that are still asked for */
     unsigned round;

@@ -256,6 +256,20 @@ static void on_timer(struct timer *t)
         conn_after_batch(c);
 }
 
+/* What the server has sent before we answered, as it does not know yet that our address is ours (RFC 9000,
+ * 8.1). */
+static void count_opening(struct quic_conn *c)
+{
+    ngtcp2_conn_info info;
+    ngtcp2_conn_get_conn_info2(c->lib, &info);
+    if (c->opening.first_out == 0)
+        c->opening.first_out = info.bytes_sent;
+    if (c->opening.first_out == info.bytes_sent)
+        c->opening.first_in = info.bytes_recv;
+    c->opening.out = info.bytes_sent;
+    c->opening.in = info.bytes_recv;
+}
+
 void conn_receive(struct quic_conn *c, const struct udp_packets *p, const uint8_t *data, size_t len)
 {
     struct sockaddr_storage local, peer;
@@ -268,10 +282,13 @@ void conn_receive(struct quic_conn *c, const struct udp_packets *p, const uint8_
     }
     if (c->state > CONN_OPEN)
         return;
+    bool counts = !c->opened && !ngtcp2_conn_is_server2(c->lib);
     c->inside = true;
     int error = ngtcp2_conn_read_pkt(c->lib, &path, &info, data, len, (ngtcp2_tstamp)clock_monotonic());
     c->inside = false;
     c->heard = clock_monotonic();
+    if (counts)
+        count_opening(c);
     if (error != 0)
         conn_fail(c, error);
     else if (list_empty(&c->received))
@@ -545,6 +562,28 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret)
                                     .streams = c->stream_count,
                                     .heard = c->heard,
                                     .unacknowledged = c->unacknowledged};
+}
+
+void quic_conn_handshake(const struct quic_conn *c, struct quic_handshake_facts *ret)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    const ngtcp2_transport_params *p = ngtcp2_conn_get_remote_transport_params2(c->lib);
+    CHECK(p != NULL);
+    *ret = (struct quic_handshake_facts){.version = ngtcp2_conn_get_negotiated_version2(c->lib),
+                                         .retried = c->opening.retried,
+                                         .first_out = c->opening.first_out,
+                                         .first_in = c->opening.first_in,
+                                         .out = c->opening.out,
+                                         .in = c->opening.in,
+                                         .idle_timeout = (int64_t)p->max_idle_timeout,
+                                         .payload_max = p->max_udp_payload_size,
+                                         .datagram_max = p->max_datagram_frame_size,
+                                         .data = p->initial_max_data,
+                                         .stream_data = p->initial_max_stream_data_bidi_remote,
+                                         .streams = p->initial_max_streams_bidi,
+                                         .unis = p->initial_max_streams_uni,
+                                         .connection_ids = p->active_connection_id_limit,
+                                         .stays = p->disable_active_migration};
 }
 
 size_t quic_conn_held(const struct quic_conn *c)

@@ -297,6 +297,13 @@ static int on_reset(ngtcp2_conn *lib, const ngtcp2_pkt_stateless_reset2 *sr, voi
     return 0;
 }
 
+static int on_retry(ngtcp2_conn *lib, const ngtcp2_pkt_hd *head, void *user)
+{
+    struct quic_conn *c = user;
+    c->opening.retried = true;
+    return ngtcp2_crypto_recv_retry_cb(lib, head, user);
+}
+
 /* ---- connection ids ---- */
 
 void library_make_cid(const struct quic_endpoint *e, ngtcp2_cid *ret, size_t len)
@@ -375,7 +382,7 @@ const ngtcp2_callbacks library_server = {
 const ngtcp2_callbacks library_client = {
     COMMON,
     .client_initial = ngtcp2_crypto_client_initial_cb,
-    .recv_retry = ngtcp2_crypto_recv_retry_cb,
+    .recv_retry = on_retry,
 };
 
 static const uint32_t versions[] = {NGTCP2_PROTO_VER_V1, NGTCP2_PROTO_VER_V2};

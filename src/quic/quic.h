@@ -222,6 +222,27 @@ struct quic_path_facts {
 
 void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
 
+/* How a client's handshake went, and what the server says of itself then; sizes in bytes, of UDP's payload.
+ */
+struct quic_handshake_facts {
+    uint32_t version;   /* that was agreed on */
+    bool retried;       /* the server had us prove our address first (Retry) */
+    uint64_t first_out; /* what we sent before we heard anything ... */
+    uint64_t first_in;  /* ... and what came before we answered */
+    uint64_t out, in;   /* until it was complete */
+    /* transport parameters (RFC 9000, 18.2; RFC 9221, 3) */
+    int64_t idle_timeout;       /* nanoseconds; 0: none */
+    uint64_t payload_max;       /* of a packet that it takes */
+    uint64_t datagram_max;      /* of a frame with a datagram; 0: it takes none */
+    uint64_t data, stream_data; /* first credit of all streams, and of one that we open */
+    uint64_t streams, unis;     /* that we may open at first */
+    uint64_t connection_ids;    /* that it keeps of ours */
+    bool stays;                 /* it does not take a client that comes from another address */
+};
+
+/* Of a connection of quic_connect(), from `opened` to `closed`. */
+void quic_conn_handshake(const struct quic_conn *c, struct quic_handshake_facts *ret);
+
 /* `unacknowledged` of the connection of this stream; 0 too for a link that is none, or is over. */
 int64_t quic_stream_unacknowledged(const struct link *l);
 

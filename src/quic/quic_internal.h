@@ -105,6 +105,12 @@ enum conn_state {
     CONN_DEAD,
 };
 
+/* Of a client's handshake, as quic_handshake_facts has them; 0: not yet. */
+struct opening_facts {
+    uint64_t first_out, first_in, out, in;
+    bool retried;
+};
+
 struct quic_conn {
     uint32_t magic;
     enum conn_state state;
@@ -143,18 +149,19 @@ struct quic_conn {
     size_t packet_most;     /* bytes that a packet may have, by that */
     struct buf unsent;      /* packets that the socket did not take */
     struct udp_packets unsent_head;
-    struct buf goodbye;  /* CONN_CLOSING: the packet to repeat */
-    unsigned asked;      /* ... and how often we were asked for it */
-    uint8_t alert;       /* that the handshake failed with, here */
-    bool was_reset;      /* the peer has forgotten the connection */
-    bool asks_again;     /* the owner knows the answer to the ClientHello */
-    bool opened;         /* to be told to the owner */
-    bool streams_left;   /* likewise */
-    bool bad_datagram;   /* likewise */
-    bool overdue;        /* likewise */
-    unsigned taken_back; /* likewise: streams */
-    bool counted;        /* among the endpoint's unfinished handshakes */
-    bool inside;         /* the library is on the stack */
+    struct buf goodbye;           /* CONN_CLOSING: the packet to repeat */
+    unsigned asked;               /* ... and how often we were asked for it */
+    uint8_t alert;                /* that the handshake failed with, here */
+    struct opening_facts opening; /* client */
+    bool was_reset;               /* the peer has forgotten the connection */
+    bool asks_again;              /* the owner knows the answer to the ClientHello */
+    bool opened;                  /* to be told to the owner */
+    bool streams_left;            /* likewise */
+    bool bad_datagram;            /* likewise */
+    bool overdue;                 /* likewise */
+    unsigned taken_back;          /* likewise: streams */
+    bool counted;                 /* among the endpoint's unfinished handshakes */
+    bool inside;                  /* the library is on the stack */
 };
 
 #define CONN_MAGIC 0x9071c001u

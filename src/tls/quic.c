@@ -9,6 +9,7 @@
 #include "ech/offer.h"
 #include "tls/client.h"
 #include "tls/server.h"
+#include "tls/sessions.h"
 #include "tls/tls_internal.h"
 
 struct tls_quic {
@@ -46,6 +47,8 @@ struct tls_quic *tls_client_quic(const struct tls_client *client, const struct t
 {
     struct tls_proof proof;
     SSL *ssl = tls_client_ssl(client, peer, &proof);
+    proof.sessions = peer->sessions;
+    proof.sessions_age = peer->sessions == NULL ? 0 : tls_sessions_age(peer->sessions);
     return tls_quic_new(ssl, &proof);
 }
 

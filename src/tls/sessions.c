@@ -39,6 +39,12 @@ size_t tls_sessions_count(const struct tls_sessions *s)
     return s->n;
 }
 
+bool tls_sessions_take_early(const struct tls_sessions *s)
+{
+    CHECK_MAGIC(s, SESSIONS_MAGIC);
+    return s->n > 0 && SSL_SESSION_early_data_capable(s->v[s->n - 1]);
+}
+
 uint32_t tls_sessions_age(const struct tls_sessions *s)
 {
     CHECK_MAGIC(s, SESSIONS_MAGIC);

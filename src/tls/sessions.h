@@ -24,6 +24,9 @@ void tls_sessions_free(struct tls_sessions *s);
 /* How many there are. */
 size_t tls_sessions_count(const struct tls_sessions *s);
 
+/* Does the newest say that data may be sent before the handshake is over (RFC 8446, 2.3)? */
+bool tls_sessions_take_early(const struct tls_sessions *s);
+
 /* How often they were forgotten: a link that began before that has nothing to add, for it may have proven
  * what is not to be resumed any more. */
 uint32_t tls_sessions_age(const struct tls_sessions *s);

@@ -2,6 +2,7 @@
 """A resolver by DNS over HTTPS (RFC 8484) for tests: it knows what it is told, and remembers what it was asked."""
 import base64
 import http.server
+import socketserver
 import ssl
 import struct
 import threading
@@ -83,10 +84,10 @@ class Resolver(Server):
 
     def respond(self, request, body):
         assert request.headers["Content-Type"] == self.TYPE
+        assert len(body) % 128 == 0, "the question is padded"
         return self.status, self.TYPE, self.answer(body)
 
     def answer(self, query):
-        assert len(query) % 128 == 0, "the question is padded"
         labels, at = [], 12
         while query[at]:
             labels.append(query[at + 1:at + 1 + query[at]].decode())
@@ -104,3 +105,23 @@ class Resolver(Server):
         code = self.code or (3 if asked not in self.records else 0)
         rows = b"".join(name(owner) + struct.pack("!HHIH", kind, 1, self.ttl, len(data)) + data for owner, kind, data in found)
         return query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question + rows
+
+
+class Plain:
+    """The same resolver as a name server, over UDP."""
+
+    def __init__(self, resolver):
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                query, sock = self.request
+                sock.sendto(resolver.answer(query), self.client_address)
+        self.server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()

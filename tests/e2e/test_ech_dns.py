@@ -139,7 +139,7 @@ def test_none(door, resolver, asks, what):
     door.mark()
     done = asks("auto")
     assert good(done) and done.stderr == b"", done.stderr
-    assert door.audited(route="tunnel")["ech"] == "refused"
+    assert door.audited(route="tunnel")["ech"] == "not_ours"
     done = asks("require")
     assert done.returncode == 1 and b"without Encrypted ClientHello (--ech): no config is known: the DNS has no ECH config" in done.stderr
 
@@ -221,7 +221,7 @@ def test_wrap(start_wrap, pki, door, keys, resolver):
 
 
 def test_backend_none(start_door, pki, door, resolver):
-    assert reached(start_door(front(pki, door, resolver, "auto")), door)["ech"] == "refused"
+    assert reached(start_door(front(pki, door, resolver, "auto")), door)["ech"] == "not_ours"
     start = start_door(front(pki, door, resolver, "require"))
     with tls.connect(start, "a.test") as sock, pytest.raises(OSError):
         sock.recv(16)

@@ -26,6 +26,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     default:
         CHECK(found.ech.len == 0);
     }
+    struct str protocol;
+    while (dns_next_protocol(&found.alpn, &protocol))
+        CHECK(protocol.len > 0 && protocol.p >= answer.p &&
+              protocol.p + protocol.len <= answer.p + answer.len);
     buf_free(&query);
     return 0;
 }

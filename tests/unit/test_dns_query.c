@@ -121,6 +121,43 @@ static void test_answers(void **state)
     }
 }
 
+/* What is told of a record beside `ech`, and of one that has none. */
+static void test_protocols(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *answer;
+        size_t len;
+        bool recorded;
+        const char *protocols; /* by ',' */
+    } told[] = {
+        {"with ech", ANSWER(GOOD("\1") OWNER HTTPS "\0\x17\0\1\0\0\1\0\x08\2h2\4abcd" ECH), true, "h2,abcd"},
+        {"without", ANSWER(GOOD("\1") OWNER HTTPS "\0\x0a\0\1\0\0\1\0\3\2h2"), true, "h2"},
+        {"of two the one wanted more",
+         ANSWER(GOOD("\2") OWNER HTTPS "\0\x0a\0\2\0\0\1\0\3\2h3" OWNER HTTPS "\0\x0a\0\1\0\0\1\0\3\2h2"),
+         true, "h2"},
+        {"no protocol", ANSWER(GOOD("\1") OWNER HTTPS "\0\3\0\1\0"), true, ""},
+        {"an empty one", ANSWER(GOOD("\1") OWNER HTTPS "\0\x0b\0\1\0\0\1\0\4\2h2\0"), true, "h2"},
+        {"one cut off", ANSWER(GOOD("\1") OWNER HTTPS "\0\x0b\0\1\0\0\1\0\4\2h2\7"), true, "h2"},
+        {"for another port", ANSWER(GOOD("\1") OWNER HTTPS "\0\x09\0\1\0\0\3\0\2\0\x50"), false, ""},
+        {"nothing", ANSWER(GOOD("\0")), false, ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+        struct dns_https got;
+        struct buf text = {0};
+        struct str one;
+        struct err err = {""};
+        enum dns_found found =
+            dns_answer_https(HOST, HOST, 443, (struct str){told[i].answer, told[i].len}, &got, &err);
+        if (found == DNS_NO_ANSWER || got.recorded != told[i].recorded)
+            fail_msg("%s: %d, %d %s", told[i].what, found, got.recorded, err.text);
+        while (dns_next_protocol(&got.alpn, &one))
+            buf_printf(&text, "%s%.*s", text.len > 0 ? "," : "", (int)one.len, one.p);
+        assert_string_equal(text.len > 0 ? buf_text(&text) : "", told[i].protocols);
+        buf_free(&text);
+    }
+}
+
 static void test_questions(void **state)
 {
     (void)state;
@@ -162,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_protocols),
         cmocka_unit_test(test_questions),
     };
     return cmocka_run_group_tests_name("dns_query", tests, NULL, NULL);

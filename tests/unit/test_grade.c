@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "probe/grade.h"
+#include "probe/quic_probe.h"
 #include "probe/server_probe.h"
 #include "probe/survey.h"
 
@@ -18,6 +19,7 @@
 
 static struct survey_facts facts;
 static struct server_probe_result first;
+static struct quic_probe_result quic;
 
 static void make_good(void)
 {
@@ -241,6 +243,92 @@ static void test_rest(void **state)
     }
 }
 
+/* What the DNS says of ECH. */
+static void test_ech(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ech_finding finding;
+        const char *word, *grade;
+    } rows[] = {{ECH_IS_UNKNOWN, NULL, "A+"},
+                {ECH_IS_NO_RECORD, "no_ech", "A+"},
+                {ECH_IS_NO_CONFIG, "no_ech", "A+"},
+                {ECH_IS_UNREADABLE, "ech_stale", "B"},
+                {ECH_IS_UNUSABLE, NULL, "A+"},
+                {ECH_IS_ACCEPTED, NULL, "A+"},
+                {ECH_IS_STALE, "ech_stale", "B"},
+                {ECH_IS_REFUSED, "ech_stale", "B"},
+                {ECH_IS_CONTRADICTED, "ech_broken", "C"},
+                {ECH_IS_NOT_PROVEN, "ech_broken", "C"},
+                {ECH_IS_FAILED, "ech_broken", "C"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        make_good();
+        facts.ech = (struct ech_facts){.asked = true, .finding = rows[i].finding};
+        struct grade_report r = judge(true, NULL);
+        if (strcmp(grade_text(r.grade), rows[i].grade) != 0 || r.findings != (rows[i].word != NULL) ||
+            (rows[i].word != NULL && !has(&r, rows[i].word)))
+            fail_msg("%s: grade %s, %zu findings", ech_finding_word(rows[i].finding), grade_text(r.grade),
+                     r.findings);
+    }
+    make_good();
+    facts.ech = (struct ech_facts){.asked = true, .finding = ECH_IS_ACCEPTED, .public_text = {"it is not"}};
+    struct grade_report r = judge(true, NULL);
+    assert_true(r.grade == GRADE_IS_B && has(&r, "ech_public_name"));
+}
+
+/* Of a record's protocols those count that are known not to be spoken. */
+static void test_record_alpn(void **state)
+{
+    (void)state;
+    make_good();
+    facts.ech = (struct ech_facts){
+        .asked = true, .finding = ECH_IS_ACCEPTED, .alpn = {"h3", "h2", "http/1.1"}, .alpn_len = 2};
+    assert_int_equal(judge(true, NULL).findings, 0);
+    facts.ech.alpn_len = 3;
+    struct grade_report r = judge(true, NULL);
+    assert_true(r.grade == GRADE_IS_A && has(&r, "record_alpn"));
+    facts.alpn[0] = NULL; /* nothing is known */
+    assert_int_equal(judge(true, NULL).findings, 0);
+}
+
+/* What is found over QUIC, where somebody looked. */
+static void test_quic(void **state)
+{
+    (void)state;
+    const struct grade_question question = {.facts = &facts, .quic = &quic, .public_trust = true, .now = NOW};
+    static const struct {
+        const char *word, *grade;
+    } rows[] = {
+        {NULL, "A+"},         {"no_quic", "B"},           {"not_proven", "F"},     {"no_hybrid_group", "A"},
+        {"quic_retry", "A+"}, {"quic_round_trips", "A+"}, {"quic_amplifies", "C"}, {"untold_h3", "A+"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct grade_report r;
+        make_good();
+        facts.tells_h3 = i != 7;
+        quic = (struct quic_probe_result){.allowed = 3600};
+        quic.shake.shook_hands = i != 1;
+        quic.shake.outcome = i == 2 ? PROBE_UNPROVEN : PROBE_GOOD;
+        quic.shake.group = i == 3 ? "X25519" : "X25519MLKEM768";
+        strcpy(quic.shake.alpn, "h3");
+        quic.handshake = (struct quic_handshake_facts){.first_out = 1200,
+                                                       .first_in = i == 6 ? 3601 : 3600,
+                                                       .in = i == 4 || i == 5 ? 9000 : 3600,
+                                                       .retried = i == 4};
+        grade_make(&question, &r);
+        if (strcmp(grade_text(r.grade), rows[i].grade) != 0 || r.findings != (rows[i].word != NULL) ||
+            (rows[i].word != NULL && !has(&r, rows[i].word)))
+            fail_msg("%s: grade %s, %zu findings", rows[i].word, grade_text(r.grade), r.findings);
+    }
+    /* a record tells of HTTP/3 as well; but not of what is not there */
+    struct grade_report r;
+    facts.ech = (struct ech_facts){.asked = true, .finding = ECH_IS_ACCEPTED, .alpn = {"h3"}, .alpn_len = 1};
+    grade_make(&question, &r);
+    assert_int_equal(r.findings, 0);
+    quic.shake.shook_hands = false;
+    grade_make(&question, &r);
+    assert_true(has(&r, "no_quic") && has(&r, "record_alpn"));
+}
+
 /* A private CA needs no timestamps; what is not known is not held against a server. */
 static void test_not_held_against_it(void **state)
 {
@@ -289,6 +377,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),     cmocka_unit_test(test_answers),
         cmocka_unit_test(test_rest),     cmocka_unit_test(test_not_held_against_it),
-        cmocka_unit_test(test_accepted), cmocka_unit_test(test_texts)};
+        cmocka_unit_test(test_accepted), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_ech),      cmocka_unit_test(test_record_alpn),
+        cmocka_unit_test(test_quic)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
