@@ -104,11 +104,10 @@ struct config_listener {
     struct config_head head;
     struct config_text name; /* default: the text of its address */
     struct config_address address;
-    unsigned mode; /* of a unix socket; 0: left out, it is CONFIG_SOCKET_MODE */
-    bool quic;     /* UDP too, where there is a tunnel */
-    struct config_text
-        speaks;     /* CONFIG_SPEAKS_TLS, CONFIG_SPEAKS_PLAIN, or a protocol whose STARTTLS it takes */
-    bool plaintext; /* ... also from clients that go on without TLS */
+    unsigned mode;             /* of a unix socket; 0: left out, it is CONFIG_SOCKET_MODE */
+    bool quic;                 /* UDP too, where there is a tunnel */
+    struct config_text speaks; /* CONFIG_SPEAKS_TLS or _PLAIN, or a protocol whose STARTTLS it takes */
+    bool plaintext;            /* ... also from clients that go on without TLS */
     struct config_proxy *proxy_protocol; /* NULL: never read */
 };
 
@@ -360,9 +359,8 @@ struct config_hand_on {
 struct config_backend {
     struct config_head head;
     struct config_addresses to;
-    struct config_health *health; /* NULL: passive only */
-    struct config_texts
-        alpn; /* terminate: what the door selects from, in its order; filled in from the route */
+    struct config_health *health;   /* NULL: passive only */
+    struct config_texts alpn;       /* terminate: what the door selects from, in its order; of the route */
     struct config_backend_tls *tls; /* terminate, forward: NULL: plain */
 };
 
@@ -470,9 +468,8 @@ struct config_policy_row {
     struct config_text name;
     enum config_effect effect;
     struct config_who who;
-    struct config_texts routes; /* names; n == 0: any */
-    struct config_texts
-        targets; /* as in the file, for policy_target_check(); n == 0: none (deny rows: all) */
+    struct config_texts routes;  /* names; n == 0: any */
+    struct config_texts targets; /* as in the file: policy_target_check(); n == 0: none (deny rows: all) */
 };
 
 struct config_policy {

@@ -40,8 +40,7 @@ struct tls_server_params {
     enum tls_clients clients;
     struct trust *trust;     /* for client certificates; a reference is taken */
     struct tickets *tickets; /* NULL: no resumption; must outlive the server */
-    struct ech_ring
-        *ech;          /* what clients are told whose ECH is stale; NULL: nothing; must outlive the server */
+    struct ech_ring *ech;    /* what clients are told whose ECH is stale, or NULL; must outlive the server */
     const char *scope; /* tickets are good only for servers of the same scope: name the route and its trust */
 };
 
@@ -72,8 +71,7 @@ struct tls_client_hello {
     struct cert *cert; /* what the client is shown (a reference is taken); NULL: what cert_select() finds in
                         * the server's store */
     struct str early;  /* every byte read so far, the whole ClientHello among them */
-    struct str
-        alpn; /* what its route was chosen by: answered when nothing of the server's own list is offered */
+    struct str alpn;   /* what its route was chosen by: the answer where nothing of the server's is offered */
 };
 
 /* A server link on top of `lower` (taken over). Bytes that `hello` points to must live until the first
