@@ -274,11 +274,17 @@ def is_one_record(first):
     return first[0] != 22 or len(first) < 9 or int.from_bytes(first[3:5], "big") >= 4 + int.from_bytes(first[6:9], "big")
 
 
+def has_no_grease(first):
+    """By the first cipher suite; further on the same two bytes come up by chance."""
+    suites = 46 + first[43] if len(first) > 43 else 0
+    return first[suites:suites + 2] != b"\x3a\x3a"
+
+
 @pytest.mark.parametrize(("passes", "finding"), [
     (has_all, {"split_segments"}),
     (is_one_record, {"split_records"}),
     (lambda first: len(first) < 1800, {"long_hello", "split_records"}),
-    (lambda first: b"\x3a\x3a" not in first, {"grease"}),
+    (has_no_grease, {"grease"}),
     (lambda first: b"\x03\x05\x03\x04" not in first, {"future_version"}),
     (lambda first: b"\xfe\x0d\x00\xaa\x00\x00\x01\x00\x01" not in first, {"ech_grease"}),
 ], ids=["tldr.fail", "one-record", "short", "grease", "version", "ech"])
