@@ -8,13 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/unit.h"
-#include "cert/trust.h"
 #include "net/resolver.h"
 #include "net/udp.h"
 #include "quic/initial.h"
@@ -111,16 +109,6 @@ static unsigned count_round_trips(const struct quic_probe_result *r)
     return 1 + (h->retried ? 1 : 0) + (r->shake.traffic.retried ? 1 : 0) + (waited ? 1 : 0);
 }
 
-static void prove(struct quic_probe *p)
-{
-    path_report_make(&(struct path_report_question){.trust = p->params.trust,
-                                                    .chain = &p->result.shake.shown.pem,
-                                                    .purpose = TRUST_SERVER,
-                                                    .host = p->params.to.name,
-                                                    .now = time(NULL)},
-                     &p->result.path);
-}
-
 static void note_tickets(struct quic_probe *p)
 {
     p->result.tickets = tls_sessions_count(p->sessions) > 0;
@@ -177,7 +165,7 @@ static void on_opened(void *owner)
     r->shake.traffic.received = r->handshake.in;
     r->allowed = AMPLIFICATION * r->handshake.first_out;
     r->round_trips = count_round_trips(r);
-    prove(p);
+    server_probe_prove(&r->shake, p->params.trust, p->params.to.name, &r->path);
     p->deadline = MIN(p->deadline, loop_now(p->params.to.loop) + AFTERWORD_NS);
     await_ticket(p);
 }
@@ -213,8 +201,8 @@ static void end_unopened(struct quic_probe *p, enum quic_end how, const char *te
     }
 }
 
-/* In TLS 1.3 a server refuses a client's certificate only after the client holds the handshake for complete.
- */
+/* In TLS 1.3 a server refuses a client's certificate only after the client takes the handshake for
+ * complete. */
 static void on_closed(void *owner, enum quic_end how, const char *text)
 {
     struct quic_probe *p = owner;

@@ -604,8 +604,8 @@ static void test_every_path_is_tried(void **state)
     ca_free(leaf);
 }
 
-/* Each server on the way proves itself, and one that need not prove anything leaves nothing to those that do.
- */
+/* Each server on the way proves itself, and one that need not prove anything leaves nothing to
+ * those that do. */
 static void test_each_connection_is_judged(void **state)
 {
     struct server plain, s;
