@@ -132,9 +132,9 @@ static const char **text_of(struct check_options *o, int option)
     case 'k':
         return &o->key;
     case 'D':
-        return &o->doh;
+        return &o->doh.url;
     case 'B':
-        return &o->doh_ca;
+        return &o->doh.ca;
     case 'N':
         return &o->dns;
     case 'E':
@@ -144,23 +144,38 @@ static const char **text_of(struct check_options *o, int option)
     }
 }
 
-/* Who says what a server's ECHConfigs are? */
+/* A file of ECHConfigs stands in for the DNS. */
 static int judge_ech(const struct check_options *o)
 {
     struct ech_setting ech;
-    if (o->doh != NULL && strncmp(o->doh, "https://", strlen("https://")) != 0)
-        return cmd_misused("check", "--doh %s: expected https://HOST/PATH", o->doh);
-    if (o->doh != NULL && o->dns != NULL)
-        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
-    if (o->doh == NULL && o->doh_ca != NULL)
-        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
-    if (o->ech != NULL && (o->doh != NULL || o->dns != NULL))
+    if (o->ech == NULL)
+        return -1;
+    if (o->quick)
+        return cmd_misused("check", "--quick does not try ECH: leave out --quick or --ech");
+    if (o->doh.url != NULL || o->dns != NULL)
         return cmd_misused("check", "--ech is tried in place of what the DNS tells: leave out --%s or --ech",
-                           o->doh != NULL ? "doh" : "dns");
-    if (o->ech != NULL && (!ech_setting_read(o->ech, &ech) || ech.wish != ECH_WISH_FILE || ech.required))
+                           o->doh.url != NULL ? "doh" : "dns");
+    if (!ech_setting_read(o->ech, &ech) || ech.wish != ECH_WISH_FILE || ech.required)
         return cmd_misused(
             "check", "--ech '%s': expected a file of ECHConfigs (without --ech the DNS is asked)", o->ech);
     return -1;
+}
+
+/* Whom to ask for HTTPS records. */
+static int judge_dns(const struct check_options *o)
+{
+    enum doh_part part;
+    struct err err;
+    if (o->doh.url == NULL && o->doh.ca != NULL)
+        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
+    if (o->doh.url != NULL && doh_check(&o->doh, &part, &err) != 0)
+        return cmd_misused("check", "--doh: %s", err.text);
+    if (o->doh.url != NULL && o->dns != NULL)
+        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
+    if (o->quick && (o->doh.url != NULL || o->dns != NULL))
+        return cmd_misused("check", "--quick does not ask for HTTPS records: leave out --%s",
+                           o->doh.url != NULL ? "doh" : "dns");
+    return judge_ech(o);
 }
 
 static int judge(const struct check_options *o)
@@ -169,14 +184,9 @@ static int judge(const struct check_options *o)
         return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
     if ((o->cert == NULL) != (o->key == NULL))
         return cmd_misused("check", "--cert and --key go together (one file may hold both)");
-    if (o->quick && o->ech != NULL)
-        return cmd_misused("check", "--quick does not try ECH: leave out --quick or --ech");
-    if (o->quick && (o->doh != NULL || o->dns != NULL))
-        return cmd_misused("check", "--quick does not ask for HTTPS records: leave out --%s",
-                           o->doh != NULL ? "doh" : "dns");
     if (o->quick && o->fails_below)
         return cmd_misused("check", "--quick gives no grade that --fail-below could be about: leave one out");
-    return judge_ech(o);
+    return judge_dns(o);
 }
 
 int check_options_read(int argc, char **argv, struct check_options *ret)

@@ -197,7 +197,7 @@ def test_configs_of_a_file(door, keys, pki, without, resolver, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "text"), [
-    (["--doh", "http://a.test/"], "https://HOST/PATH"),
+    (["--doh", "http://a.test/"], "--doh: found 'http://a.test/', expected https://"),
     (["--doh", "https://a.test/", "--dns", "127.0.0.1"], "leave one out"),
     (["--doh-ca", "ca.pem"], "--doh URL"),
     (["--quick", "--dns", "127.0.0.1"], "--quick"),
