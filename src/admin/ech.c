@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /ech: the public name, the ECHConfigList that is offered, the keys that open, and the records that are
- * published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. With
- * ?name=NAME also whether some route is for that name ("routed"). POST
- * /ech/publish: push all records now; {"hurried":N} is the figure that GET /ech tells once that is over. POST
- * /ech/withdraw?name=NAME: take a record out of the DNS:
- * {"withdrawn":NAME}. Status 409 with {"error":...} where that cannot be. */
+/* GET /ech: the public name, the ECHConfigList that is offered, the keys that open, and the records that
+ * are published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. With
+ * ?name=NAME also whether some route is for that name ("routed"). POST /ech/publish: push all records now;
+ * {"hurried":N} is the figure that GET /ech tells once that is over. POST /ech/withdraw?name=NAME: take a
+ * record out of the DNS: {"withdrawn":NAME}. Status 409 with {"error":...} where that cannot be. */
 #include "ech/publisher.h"
 
 #include <string.h>
