@@ -32,6 +32,7 @@ struct ech_source {
     struct err why; /* there are none */
     bool none;      /* ... as the DNS says */
     bool known;     /* it has been asked for */
+    bool failing;   /* ... and the last time nobody told */
     int64_t due;    /* monotonic: when to ask next */
     struct ech_lookup *lookup;
     /* While it is kept. */
@@ -114,6 +115,7 @@ bool ech_source_is(const struct ech_source *s, const struct doh_resolver *resolv
 static void note(struct ech_source *s, struct str configs, const struct err *why)
 {
     pthread_mutex_lock(&s->lock);
+    s->failing = why != NULL;
     if (why == NULL) {
         s->configs.len = 0;
         s->none = configs.len == 0;
@@ -255,4 +257,17 @@ bool ech_source_is_unknown(struct ech_source *s, struct err *ret_why)
     *ret_why = s->why;
     pthread_mutex_unlock(&s->lock);
     return unknown;
+}
+
+bool ech_source_is_failing(struct ech_source *s, struct err *ret_why)
+{
+    CHECK_MAGIC(s, SOURCE_MAGIC);
+    pthread_mutex_lock(&s->lock);
+    bool failing = s->failing, unknown = s->configs.len == 0 && !s->none;
+    err_set(ret_why, "the DNS does not tell the ECH config of %s: %s; until it does, %s", s->host,
+            s->why.text,
+            unknown ? "its name goes in the clear, or nothing where ECH is required"
+                    : "what it told before holds");
+    pthread_mutex_unlock(&s->lock);
+    return failing;
 }
