@@ -113,13 +113,13 @@ void backend_ech_keep(struct snapshot_shared *shared, struct loop *loop)
     }
 }
 
-bool backend_ech_complaint(struct snapshot_shared *shared, struct err *ret)
+bool backend_ech_news(struct snapshot_shared *shared, struct err *ret)
 {
     for (struct list *n = shared->ech_sources.next; n != &shared->ech_sources; n = n->next) {
         struct place *p = CONTAINER_OF(n, struct place, node);
         bool fails = ech_source_is_failing(p->source, ret), told = p->complained;
         p->complained = fails;
-        if (fails && !told)
+        if (fails != told)
             return true;
     }
     return false;

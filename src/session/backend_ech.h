@@ -33,8 +33,8 @@ void backend_ech_ask(struct snapshot_shared *shared);
 void backend_ech_keep(struct snapshot_shared *shared, struct loop *loop);
 
 /* Of the names that are asked for, one for which the DNS has ceased to tell what there is since the last
- * call. False: there is no other. `ret`: for people. */
-bool backend_ech_complaint(struct snapshot_shared *shared, struct err *ret);
+ * call, or tells again. False: there is no other. `ret`: for people. */
+bool backend_ech_news(struct snapshot_shared *shared, struct err *ret);
 
 /* For how many it does not tell now. */
 size_t backend_ech_failing(const struct snapshot_shared *shared);

@@ -67,10 +67,10 @@ static void forget_ech(void *arg)
  * longer now, is left in peace. What is wrong in the folder is told once. */
 static void turn_ech(struct door *d)
 {
-    struct err untold;
+    struct err news;
     backend_ech_keep(&d->shared, d->loop);
-    while (backend_ech_complaint(&d->shared, &untold))
-        door_notify(d, untold.text);
+    while (backend_ech_news(&d->shared, &news))
+        door_notify(d, news.text);
     for (struct list *n = d->shared.ech_places.next; n != &d->shared.ech_places; n = n->next) {
         struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
         if (place->ring != d->snap->ech)

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from pki import openssl
-from run import Process, free_port, wait_listening
+from run import Process, free_port, wait_listening, wait_until
 
 
 class Pebble:
@@ -131,6 +131,7 @@ zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ gr
     def start(self):
         self.process = Process(["named", "-g", "-c", self.directory / "named.conf"], self.directory, "named")
         wait_listening(self.port, self.process, 30)
+        wait_until(lambda: "all zones loaded" in self.process.output(), self.process.output, 30)
         return self
 
     def stop(self):

@@ -255,17 +255,19 @@ def untold(door):
 
 
 def test_backend_untold(start_door, pki, door, keys, resolver):
-    """Where the DNS does not tell, the door says so, once."""
+    """Where the DNS does not tell, the door says so, once; and when it tells again."""
     resolver.status = 503
     start = start_door(front(pki, door, resolver, "auto"))
     assert reached(start, door)["ech"] == "not_ours"
     wait_until(lambda: "its name goes in the clear" in start.process.output(), start.process.output, 10)
     assert untold(start) == 1
     start.reload()
+    wait_until(lambda: len(resolver.asked) > 1, "the DNS to be asked again", 20)
     assert start.process.output().count(f"the DNS does not tell the ECH config of {NAME}: {resolver.url}: answers with status 503") == 1
-    resolver.status, resolver.ttl = 200, 1
+    resolver.ttl = 1
     resolver.records[origin(door)] = [(doh.HTTPS, doh.https(ech=ech.configs(keys)[-1]))]
-    start = start_door(front(pki, door, resolver, "auto"))
+    resolver.status = 200
+    wait_until(lambda: f"the DNS tells the ECH config of {NAME} again" in start.process.output(), start.process.output, 20)
     assert untold(start) == 0
     resolver.status = 503
     wait_until(lambda: "what it told before holds" in start.process.output(), start.process.output, 20)
