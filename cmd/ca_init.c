@@ -175,8 +175,7 @@ static int tell_renewed(const struct ca_options *o)
         printf("%s: %s issues now, until %s%s\n"
                "A door that has this CA takes it when it is reloaded: cardea reload\n"
                "The one before goes on signing CRLs and OCSP answers. Whoever copies CRLs takes all: crl.pem "
-               "of the "
-               "door, or 'cardea ca crl'.\n",
+               "of the door, or 'cardea ca crl'.\n",
                facts.intermediate.file, facts.intermediate.name, until,
                cut ? ", which is the end of the root" : "");
     authority_close(a);

@@ -39,9 +39,8 @@ static bool is_name(const char *name, struct str text)
     return strlen(name) == text.len && strncasecmp(name, text.p, text.len) == 0;
 }
 
-/* One of its names, or a wildcard for the first label (RFC 9525, 6.3). The log has names as clients sent
- * them.
- */
+/* One of its names, or a wildcard for the first label (RFC 9525, 6.3). The log has names as
+ * clients sent them. */
 static bool is_for(const json_t *names, struct str sni)
 {
     size_t i, label = 0;

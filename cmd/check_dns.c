@@ -13,10 +13,9 @@
 int check_dns_begin(struct check_dns *dns, const struct check_options *o, struct loop *loop,
                     struct resolver *system, struct err *err)
 {
-    dns->given = o->doh != NULL || o->dns != NULL;
-    if (o->doh != NULL) {
-        dns->doh = (struct doh_resolver){.url = o->doh, .ca = o->doh_ca};
-        dns->resolver.doh = &dns->doh;
+    dns->given = o->doh.url != NULL || o->dns != NULL;
+    if (o->doh.url != NULL) {
+        dns->resolver.doh = &o->doh;
         dns->fetcher = fetcher_new(loop, err);
         return dns->fetcher != NULL ? 0 : -1;
     }

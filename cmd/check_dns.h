@@ -14,15 +14,14 @@ struct loop;
 struct resolver;
 
 struct check_dns {
-    struct doh_resolver doh;
     struct ech_resolver resolver;
     struct fetcher *fetcher; /* by DNS over HTTPS; else NULL */
     struct resolver *own;    /* for --dns; else NULL */
     bool given;              /* by an option */
 };
 
-/* As the options say; `system` is what is asked where they say nothing. -1 with `err`; for check_dns_end()
- * all the same. */
+/* As the options say, which are borrowed; `system` is what is asked where they say nothing. -1 with `err`;
+ * for check_dns_end() all the same. */
 int check_dns_begin(struct check_dns *dns, const struct check_options *o, struct loop *loop,
                     struct resolver *system, struct err *err);
 void check_dns_end(struct check_dns *dns);

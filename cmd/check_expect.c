@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/tls_version.h"
@@ -38,9 +39,20 @@ static const char *const words[WHATS + 1] = {
     "version", "group", "cipher", "alpn",         "subject",    "issuer",      "key",       "signature",
     "staple",  "ech",   "quic",   "quic-version", "quic-group", "quic-cipher", "quic-alpn", "days"};
 
+static int refuse_word(const char *word, struct err *err)
+{
+    char hint[STR_HINT_MAX];
+    struct buf list = {0};
+    for (size_t i = 0; i < WHATS; i++)
+        CHECK(buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 < WHATS ? ", " : " or ", words[i]));
+    err_set(err, "found '%s', expected %s%s", word, buf_text(&list), str_hint(word, words, hint));
+    buf_free(&list);
+    return -1;
+}
+
 int check_expect_parse(const char *text, struct check_expect *ret, struct err *err)
 {
-    char hint[STR_HINT_MAX], word[32];
+    char word[32];
     const char *at = strchr(text, '=');
     uint64_t days;
     if (at == NULL)
@@ -50,11 +62,7 @@ int check_expect_parse(const char *text, struct check_expect *ret, struct err *e
     while (ret->what < WHATS && strcmp(words[ret->what], word) != 0)
         ret->what++;
     if (ret->what == WHATS)
-        return err_set(
-            err,
-            "found '%s', expected version, group, cipher, alpn, subject, issuer, key, "
-            "signature, staple, ech, quic, quic-version, quic-group, quic-cipher, quic-alpn or days%s",
-            word, str_hint(word, words, hint));
+        return refuse_word(word, err);
     if (ret->what == DAYS && !str_u64(ret->value, DAYS_MAX, &days))
         return err_set(err, "found '%s', expected a number of days", ret->value);
     return 0;
@@ -81,8 +89,6 @@ static const char *text_of_quic(enum what what, const struct quic_probe_result *
 static const char *text_of(enum what what, const struct check_seen *seen, char *space)
 {
     const struct server_probe_result *r = seen->first;
-    static const char *const staples[] = {
-        [STAPLE_NONE] = "none", [STAPLE_GOOD] = "good", [STAPLE_REVOKED] = "revoked", [STAPLE_BAD] = "bad"};
     switch (what) {
     case VERSION:
         return tls_version_word(r->version);
@@ -101,7 +107,7 @@ static const char *text_of(enum what what, const struct check_seen *seen, char *
     case SIGNATURE:
         return r->certificate.signature;
     case STAPLE:
-        return staples[r->shown.staple];
+        return shown_staple_word(r->shown.staple);
     case ECH:
         return seen->facts == NULL || !seen->facts->ech.asked ? NULL
                                                               : ech_finding_word(seen->facts->ech.finding);

@@ -131,14 +131,31 @@ static const char **text_of(struct check_options *o, int option)
     case 'k':
         return &o->key;
     case 'D':
-        return &o->doh;
+        return &o->doh.url;
     case 'B':
-        return &o->doh_ca;
+        return &o->doh.ca;
     case 'N':
         return &o->dns;
     default:
         return NULL;
     }
+}
+
+/* Whom to ask for HTTPS records. */
+static int judge_dns(const struct check_options *o)
+{
+    enum doh_part part;
+    struct err err;
+    if (o->doh.url == NULL && o->doh.ca != NULL)
+        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
+    if (o->doh.url != NULL && doh_check(&o->doh, &part, &err) != 0)
+        return cmd_misused("check", "--doh: %s", err.text);
+    if (o->doh.url != NULL && o->dns != NULL)
+        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
+    if (o->quick && (o->doh.url != NULL || o->dns != NULL))
+        return cmd_misused("check", "--quick does not ask for HTTPS records: leave out --%s",
+                           o->doh.url != NULL ? "doh" : "dns");
+    return -1;
 }
 
 static int judge(const struct check_options *o)
@@ -147,18 +164,9 @@ static int judge(const struct check_options *o)
         return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
     if ((o->cert == NULL) != (o->key == NULL))
         return cmd_misused("check", "--cert and --key go together (one file may hold both)");
-    if (o->doh != NULL && strncmp(o->doh, "https://", strlen("https://")) != 0)
-        return cmd_misused("check", "--doh %s: expected https://HOST/PATH", o->doh);
-    if (o->doh != NULL && o->dns != NULL)
-        return cmd_misused("check", "--doh and --dns both say who is asked for HTTPS records: leave one out");
-    if (o->doh == NULL && o->doh_ca != NULL)
-        return cmd_misused("check", "--doh-ca says who may vouch for the resolver: give --doh URL, too");
-    if (o->quick && (o->doh != NULL || o->dns != NULL))
-        return cmd_misused("check", "--quick does not ask for HTTPS records: leave out --%s",
-                           o->doh != NULL ? "doh" : "dns");
     if (o->quick && o->fails_below)
         return cmd_misused("check", "--quick gives no grade that --fail-below could be about: leave one out");
-    return -1;
+    return judge_dns(o);
 }
 
 int check_options_read(int argc, char **argv, struct check_options *ret)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/doh.h"
 #include "base/hostport.h"
 #include "cmd/check_expect.h"
 #include "probe/grade.h"
@@ -16,7 +17,8 @@
 
 struct check_options {
     /* as they say; NULL: they do not */
-    const char *starttls, *chat, *name, *ca, *cert, *key, *doh, *doh_ca, *dns;
+    const char *starttls, *chat, *name, *ca, *cert, *key, *dns;
+    struct doh_resolver doh; /* asked for HTTPS records; its `url` NULL: none is */
     const char *alpn[CHECK_ALPN_MAX];
     size_t alpn_len;
     bool quic; /* look over QUIC, too */

@@ -16,9 +16,6 @@
 /* Names of what a list has. */
 typedef const char *name_fn(uint16_t code);
 
-static const char *const staple_words[] = {
-    [STAPLE_NONE] = "none", [STAPLE_GOOD] = "good", [STAPLE_REVOKED] = "revoked", [STAPLE_BAD] = "bad"};
-
 /* ---- for people ---- */
 
 static void put_codes(struct buf *out, const char *before, const struct survey_codes *codes, name_fn *name)
@@ -58,7 +55,7 @@ static void put_shown(struct buf *out, const struct cert_shown *s, const struct 
 {
     size_t timestamps = s->timestamps_embedded + s->timestamps_sent + s->timestamps_stapled;
     buf_printf(out, "  sent         %zu certificate%s of %zu bytes, staple %s, %zu timestamp%s%s\n",
-               c->chain_len, c->chain_len == 1 ? "" : "s", s->bytes, staple_words[s->staple], timestamps,
+               c->chain_len, c->chain_len == 1 ? "" : "s", s->bytes, shown_staple_word(s->staple), timestamps,
                timestamps == 1 ? "" : "s", s->leaf.must_staple ? ", must-staple" : "");
 }
 
@@ -251,7 +248,7 @@ static void one_certificate_json(struct buf *out, const struct server_probe_resu
     buf_printf(out, ",\"bytes\":%zu,\"proven\":%s", s->bytes,
                r->outcome == PROBE_UNPROVEN ? "false" : "true");
     check_json_member(out, "detail", r->outcome == PROBE_UNPROVEN ? r->text.text : NULL);
-    check_json_member(out, "staple", staple_words[s->staple]);
+    check_json_member(out, "staple", shown_staple_word(s->staple));
     check_json_member(out, "staple_detail", s->staple_text.text[0] != '\0' ? s->staple_text.text : NULL);
     buf_printf(out, ",\"must_staple\":%s", s->leaf.must_staple ? "true" : "false");
     buf_printf(out, ",\"timestamps\":{\"embedded\":%zu,\"sent\":%zu,\"stapled\":%zu}", s->timestamps_embedded,

@@ -225,8 +225,8 @@ static void on_probed(void *owner)
     struct checking *c = s->checking;
     const struct server_probe_result *first = server_probe_result(s->probe);
     bool spoke = first->shook_hands || first->outcome == PROBE_TLS_FAILED;
-    if (spoke) /* all of one address: behind a name there may be several servers, and not one like the other
-                */
+    /* All of one address: behind a name there may be several servers, and not one like the other. */
+    if (spoke)
         net_addr_host(&first->address, s->address);
     if (c->options.quick || !spoke) {
         look_over_quic(s);
@@ -290,8 +290,6 @@ static int make_quic(struct checking *c, const struct tls_client_params *tcp, st
 
 static int make_tls(struct checking *c, struct err *err)
 {
-    static const int groups[] = {0x11ec, 0x001d, 0x11eb, 0x11ed,
-                                 0x0017, 0x0018, 0x0019}; /* tables/groups.def */
     const struct check_options *o = &c->options;
     const char *ca = o->ca != NULL ? o->ca : "system";
     struct trust *trust = trust_load(&(struct trust_files){.name = ca, .ca = &ca, .ca_len = 1}, err);
@@ -302,8 +300,8 @@ static int make_tls(struct checking *c, struct err *err)
         cert = cert_load(&(struct cert_files){.certificate = o->cert, .key = o->key}, err);
     struct tls_client_params params = {.min_version = 0x0303,
                                        .max_version = 0x0304,
-                                       .groups = groups,
-                                       .groups_len = ARRAY_LEN(groups),
+                                       .groups = server_probe_groups,
+                                       .groups_len = SERVER_PROBE_GROUPS,
                                        .trust = trust,
                                        .cert = cert,
                                        .alpn = o->alpn,

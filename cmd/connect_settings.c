@@ -36,18 +36,10 @@ static enum transport find_transport(const char *word)
     return TRANSPORT_UNSAID;
 }
 
-/* TLS_PQ_UNSAID: no such word. */
-static enum tls_pq find_pq(const char *word)
-{
-    for (int pq = TLS_PQ_UNSAID + 1; pq < TLS_PQS; pq++)
-        if (strcmp(word, tls_pq_word((enum tls_pq)pq)) == 0)
-            return (enum tls_pq)pq;
-    return TLS_PQ_UNSAID;
-}
-
 enum tls_pq connect_settings_pq(const struct connect_settings *s)
 {
-    return s->value[SETTING_PQ] == NULL ? TLS_PQ_UNSAID : find_pq(s->value[SETTING_PQ]);
+    const char *word = s->value[SETTING_PQ];
+    return word == NULL ? TLS_PQ_UNSAID : tls_pq_read(word, strlen(word));
 }
 
 int connect_settings_take(struct connect_settings *s, int option, const char *verb)
@@ -56,7 +48,7 @@ int connect_settings_take(struct connect_settings *s, int option, const char *ve
     int which = option - CONNECT_OPTION_SETTING;
     if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
-    if (which == SETTING_PQ && find_pq(optarg) == TLS_PQ_UNSAID)
+    if (which == SETTING_PQ && tls_pq_read(optarg, strlen(optarg)) == TLS_PQ_UNSAID)
         return cmd_misused(verb, "--pq %s: expected prefer, require or off", optarg);
     struct ech_setting ignored;
     if (which == SETTING_ECH && !ech_setting_read(optarg, &ignored))

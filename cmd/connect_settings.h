@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where `cardea connect` and its like have their settings from: flags beat the environment, the environment
- * beats the file.
- */
+ * beats the file. */
 #ifndef CARDEA_CMD_CONNECT_SETTINGS_H
 #define CARDEA_CMD_CONNECT_SETTINGS_H
 
@@ -77,8 +76,8 @@ int connect_settings_complete(struct connect_settings *s, const char *verb);
 /* The same without what a login has kept, and without a check: for who logs in. */
 int connect_settings_complete_door(struct connect_settings *s, const char *verb);
 
-/* Where nobody names a CA, it is the one that a login has found good by its fingerprint, where there is one.
- */
+/* Where nobody names a CA, it is the one that a login has found good by its fingerprint, where
+ * there is one. */
 void connect_settings_fill_login_ca(struct connect_settings *s);
 
 /* The file of settings, for texts, once completed. Borrowed. */

@@ -275,11 +275,9 @@ static const char *mismatch(const struct exposure *e)
         return NULL;
     if ((e->tls.cert == NULL) != (e->tls.key == NULL))
         return keys ? "a certificate and its key go together ('certificate', 'key'); without both the door's "
-                      "CA "
-                      "is asked for one"
+                      "CA is asked for one"
                     : "a certificate and its key go together (--service-cert, --service-key); without both "
-                      "the "
-                      "door's CA is asked for one";
+                      "the door's CA is asked for one";
     if ((e->tls.clients != NULL) == e->anyone)
         return keys ? "who may visit an offer end-to-end? Either whom CA certificates vouch for ('clients: "
                       "FILE'), or anyone ('anyone: true')"

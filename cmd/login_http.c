@@ -56,7 +56,7 @@ int login_http_open(struct login_http *h, const char *door, const char *name, st
 
 void login_http_close(struct login_http *h)
 {
-    ech_source_unref(h->asked);
+    ech_source_unref(h->ech_source);
     loop_free(h->loop);
 }
 
@@ -182,7 +182,7 @@ static struct client_door *open_door(struct login_http *h, bool unproven, struct
                                              .alpn = ALPN,
                                              .ech = h->ech,
                                              .doh = h->doh,
-                                             .asked = h->asked,
+                                             .ech_source = h->ech_source,
                                              .transport = TRANSPORT_TCP,
                                              .pq = h->pq,
                                              .unproven = unproven,
@@ -190,8 +190,8 @@ static struct client_door *open_door(struct login_http *h, bool unproven, struct
     struct client_door *door = client_door_new(h->loop, &settings, err);
     if (door == NULL)
         return NULL;
-    if (h->asked == NULL)
-        h->asked = client_door_asked(door);
+    if (h->ech_source == NULL)
+        h->ech_source = client_door_ech_source(door);
     client_door_notices(door, on_notice, h);
     return door;
 }

@@ -26,9 +26,9 @@ struct login_http {
     const char *cert; /* a file with our certificate and its key; NULL: none. Borrowed */
     const char *ech;  /* how it is offered Encrypted ClientHello (tunnel/client.h). Borrowed, as is `doh` */
     struct doh_resolver doh;
-    struct ech_source *asked; /* what that has told */
-    bool warned;              /* ... and the user has been told what came of it */
-    bool answered;            /* the last request had an answer, good or bad */
+    struct ech_source *ech_source; /* what that has told */
+    bool warned;                   /* ... and the user has been told what came of it */
+    bool answered;                 /* the last request had an answer, good or bad */
 };
 
 /* `door` is HOST or HOST:PORT, `name` what it has to prove to be, or NULL: its host. -1 with `err`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cardea check --recommend`: what is the strongest TLS towards the backends of a route that keeps working?
- */
+/* `cardea check --recommend`: what is the strongest TLS towards the backends of a route
+ * that keeps working? */
 #ifndef CARDEA_CMD_RECOMMEND_H
 #define CARDEA_CMD_RECOMMEND_H
 

@@ -183,7 +183,8 @@ size_t report_clients(struct tally_row *const *rows, size_t n)
 
 /* ---- the line ---- */
 
-static bool is_of_routes(struct report *r, struct str route)
+/* Count the line with its route. False: it is of none that is asked for. */
+static bool count_route(struct report *r, struct str route)
 {
     bool is = r->routes_len == 0;
     for (size_t i = 0; i < r->routes_len && route.p != NULL; i++) {
@@ -194,8 +195,9 @@ static bool is_of_routes(struct report *r, struct str route)
     return is;
 }
 
-/* Is it a connection whose TLS the door could be stricter about? */
-static bool is_judged(struct report *r, const struct audit_line *line)
+/* True for a connection whose TLS the door could be stricter about; others are counted by why
+ * they are none. */
+static bool sort_out(struct report *r, const struct audit_line *line)
 {
     bool hello = line->v[AUDIT_JA4].len > 0 || line->v[AUDIT_VERSION].p != NULL;
     if (!hello || line->v[AUDIT_CARRIER].p != NULL) {
@@ -212,7 +214,7 @@ static bool is_judged(struct report *r, const struct audit_line *line)
 void report_judge(struct report *r, const struct audit_line *line)
 {
     struct offer offer;
-    if (!is_of_routes(r, line->v[AUDIT_ROUTE]) || !is_judged(r, line))
+    if (!count_route(r, line->v[AUDIT_ROUTE]) || !sort_out(r, line))
         return;
     r->connections++;
     read_offer(line, &offer);

@@ -91,8 +91,8 @@ void share_settings_free(struct share_settings *s)
     free(s->doh_configs);
 }
 
-/* The carrier has read the files some time ago; meanwhile they may have been opened to others, or taken away.
- */
+/* The carrier has read the files some time ago; meanwhile they may have been opened to others,
+ * or taken away. */
 bool share_files_may_do(const struct share_settings *s)
 {
     const char *const files[] = {s->cert, s->key, s->ca};

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <openssl/mem.h>
 
 #include "acme/server_internal.h"
 #include "base/check.h"
@@ -156,9 +155,7 @@ static bool check_binding(struct acme_call *c, const struct jws *j)
         return acme_problem(c, ACME_UNAUTHORIZED, "\"externalAccountBinding\": \"url\" is not %s", url);
     bool known = p->eab != NULL && p->eab(p->eab_arg, (struct str){j->kid, strlen(j->kid)}, &secret);
     bool ok = known && jws_verify_mac(j, secret.data, secret.len);
-    if (secret.data != NULL)
-        OPENSSL_cleanse(secret.data, secret.len);
-    buf_free(&secret);
+    buf_wipe(&secret);
     if (!ok)
         return acme_problem(c, ACME_UNAUTHORIZED,
                             "\"externalAccountBinding\" is not by a key that this server has given out");

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/mem.h>
-
 #include "acme/server_internal.h"
 
 #define BY_EAB "eab:"
@@ -47,9 +45,7 @@ static bool is_bound(const struct acme_server *s, struct acme_account *account)
         struct str id = {account->eab, strlen(account->eab)};
         account->binding = p->eab != NULL && p->eab(p->eab_arg, id, &secret) ? ACME_BOUND : ACME_UNBOUND;
     }
-    if (secret.data != NULL)
-        OPENSSL_cleanse(secret.data, secret.len);
-    buf_free(&secret);
+    buf_wipe(&secret);
     return account->binding == ACME_BOUND;
 }
 

@@ -63,8 +63,7 @@ static int has_proven_all(struct acme_call *c, const struct issued *cert)
         int64_t proven;
         if (acme_count(c->s, &c->err, &proven,
                        "SELECT COUNT(*) FROM authorizations WHERE account = ? AND name = ? AND wildcard = ? "
-                       "AND status "
-                       "= 3 AND trusted = 0 AND expires > ?",
+                       "AND status = 3 AND trusted = 0 AND expires > ?",
                        "ssii", c->account.id, cert->names[i].text, (int64_t)cert->names[i].wildcard,
                        c->now) < 0)
             return -1;

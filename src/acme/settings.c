@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/mem.h>
-
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -235,8 +233,6 @@ bool acme_settings_eab(void *settings, struct str id, struct buf *ret_secret)
         len += end != NULL;
         rest = (struct str){rest.p + len, rest.len - len};
     }
-    if (file.data != NULL)
-        OPENSSL_cleanse(file.data, file.cap);
-    buf_free(&file);
+    buf_wipe(&file);
     return found;
 }

@@ -123,8 +123,7 @@ static void redirected(struct acme_look *l, const struct fetch_answer *a)
     else if (!look_redirect(&l->v->params, location, &l->place))
         look_failed(l, ACME_CONNECTION,
                     "%.200s: is redirected to where this server does not look; expected http: or https: at "
-                    "their usual "
-                    "ports",
+                    "their usual ports",
                     url);
     else
         look_up(l);

@@ -471,8 +471,7 @@ bool tell_review(struct buf *b, const struct review *r)
     if (r->withdrawn > 0)
         ok = buf_printf(b,
                         "cardea: %zu of %zu offers of agents %s not allowed any more and withdrawn; which "
-                        "and why is in the "
-                        "log, and in the audit file as 'denied'\n",
+                        "and why is in the log, and in the audit file as 'denied'\n",
                         r->withdrawn, r->offers, r->withdrawn == 1 ? "is" : "are");
     else if (r->offers > 0)
         ok = buf_printf(b, "cardea: offers of agents go on: %zu\n", r->offers);

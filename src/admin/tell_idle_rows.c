@@ -112,8 +112,7 @@ static const char *why_never(const struct snapshot *snap, const struct config_po
             return f.space == POLICY_OFFER || f.space == POLICY_PUBLIC || f.space == POLICY_CERTIFY
                        ? "agents make offers on tunnel routes, and the row is for routes with expose only"
                        : "hosts are reached on tunnel routes, and the row is for routes with expose only; "
-                         "visitors "
-                         "there are let in by 'name:NAME'";
+                         "visitors there are let in by 'name:NAME'";
         if (!may_be_name_there(c, row, target))
             return "no route that the row is for leads to such a name";
     }

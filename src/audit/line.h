@@ -36,9 +36,9 @@ struct audit_line {
 
 #define AUDIT_TIME_LEN 24 /* "2026-11-23T00:40:00.123Z" */
 
-/* Read a line of `len` bytes, without its newline. NULL when it is good: an object whose `time` is one; else
- * what is wrong with it, static text. Fields that are not looked for may hold anything; UTF-8 is not checked.
- */
+/* Read a line of `len` bytes, without its newline. NULL when it is good: an object whose `time` is
+ * one; else what is wrong with it, static text. Fields that are not looked for may hold anything;
+ * UTF-8 is not checked. */
 const char *audit_line_read(const char *text, size_t len, struct audit_line *ret);
 
 /* A text with its escapes resolved, NUL-terminated and cut to `cap` (>= 1) bytes; what is no escape stays as

@@ -19,8 +19,8 @@ struct audit_datagrams {
     uint64_t largest; /* bytes of one */
 };
 
-/* What happened to one connection. Texts that are NULL or empty and numbers that are negative are left out.
- */
+/* What happened to one connection. Texts that are NULL or empty and numbers that are negative
+ * are left out. */
 struct audit_record {
     int64_t time; /* wall clock at the end, nanoseconds */
     uint64_t id;

@@ -17,6 +17,13 @@ void buf_free(struct buf *b)
     b->len = b->cap = 0;
 }
 
+void buf_wipe(struct buf *b)
+{
+    if (b->data != NULL)
+        explicit_bzero(b->data, b->cap);
+    buf_free(b);
+}
+
 bool buf_reserve(struct buf *b, size_t n)
 {
     CHECK(b->len <= b->cap);
@@ -47,6 +54,15 @@ bool buf_append(struct buf *b, const void *data, size_t n)
     memcpy(b->data + b->len, data, n);
     b->len += n;
     return true;
+}
+
+bool buf_append_uint(struct buf *b, size_t n, uint64_t v)
+{
+    uint8_t be[8];
+    CHECK(n <= sizeof(be));
+    for (size_t i = 0; i < n; i++)
+        be[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+    return buf_append(b, be, n);
 }
 
 bool buf_printf(struct buf *b, const char *fmt, ...)

@@ -18,12 +18,18 @@ struct buf {
 /* Free the bytes; the buffer is empty and can be used again. */
 void buf_free(struct buf *b);
 
+/* The same, for secrets: all that it has held and still has is overwritten first. */
+void buf_wipe(struct buf *b);
+
 /* Make room for `n` bytes after `len`. False when that would pass `max` or memory is out; nothing changes
  * then. */
 bool buf_reserve(struct buf *b, size_t n);
 
 /* Append bytes; false (and nothing appended) when they do not fit. */
 bool buf_append(struct buf *b, const void *data, size_t n);
+
+/* Append the low `n` bytes (1 to 8) of `v`, the highest first; false when they do not fit. */
+bool buf_append_uint(struct buf *b, size_t n, uint64_t v);
 
 /* Append formatted text without its NUL; false when it does not fit. */
 bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

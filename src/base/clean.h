@@ -7,8 +7,7 @@
 
 /* Copy `text`, NUL-terminated, into `cap` (>= 1) bytes. Control characters become '?', those of ISO 8859 in
  * their UTF-8 form too (some terminals obey them), and so does each byte that is no UTF-8: what comes of it
- * has a place in JSON. What is too long is cut between two characters of UTF-8.
- */
+ * has a place in JSON. What is too long is cut between two characters of UTF-8. */
 void str_clean(char *ret, size_t cap, const char *text);
 
 #endif

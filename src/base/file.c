@@ -58,11 +58,8 @@ int file_read(const char *path, size_t max, struct buf *ret, mode_t *ret_mode, s
         return err_errno(err, errno, "%s", path);
     int rc = read_open(fd, path, max, ret, ret_mode, err);
     close(fd);
-    if (rc < 0) {
-        if (ret->data != NULL)
-            explicit_bzero(ret->data, ret->cap);
-        buf_free(ret);
-    }
+    if (rc < 0)
+        buf_wipe(ret);
     return rc;
 }
 

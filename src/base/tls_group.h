@@ -5,7 +5,10 @@
 #define CARDEA_BASE_TLS_GROUP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "base/str.h"
 
 enum tls_pq {
     TLS_PQ_UNSAID, /* others may say: the environment, the default; else as TLS_PQ_PREFER */
@@ -24,6 +27,15 @@ static inline const char *tls_pq_word(enum tls_pq pq)
 #undef PQ
     };
     return words[pq];
+}
+
+/* The other way round; TLS_PQ_UNSAID: there is no such word. */
+static inline enum tls_pq tls_pq_read(const char *text, size_t len)
+{
+    for (enum tls_pq pq = TLS_PQ_UNSAID + 1; pq < TLS_PQS; pq++)
+        if (str_is((struct str){text, len}, tls_pq_word(pq)))
+            return pq;
+    return TLS_PQ_UNSAID;
 }
 
 /* Is the group of that IANA codepoint post-quantum: ML-KEM beside a curve (draft-ietf-tls-ecdhe-mlkem)? None

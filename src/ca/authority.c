@@ -208,8 +208,7 @@ int authority_check_url(const char *url, struct err *err)
     return ok ? 0
               : err_set(err,
                         "'%s': expected http://HOST, perhaps with a path, without a '/' at its end (clients "
-                        "ask for CRLs "
-                        "and OCSP without TLS, RFC 5280, 8)",
+                        "ask for CRLs and OCSP without TLS, RFC 5280, 8)",
                         url);
 }
 

@@ -26,9 +26,7 @@ enum key_place_kind key_place_look(const char *path, char ret_uri[KEY_URI_MAX])
         if (!str_copy(ret_uri, KEY_URI_MAX, (const char *)text.data, len) || !pkcs11_is_uri(ret_uri))
             OPENSSL_cleanse(ret_uri, KEY_URI_MAX);
     }
-    if (text.data != NULL)
-        OPENSSL_cleanse(text.data, text.cap);
-    buf_free(&text);
+    buf_wipe(&text);
     if (ret_uri[0] != '\0')
         return KEY_PLACE_TOKEN;
     return key_is_encrypted(path) ? KEY_PLACE_ENCRYPTED : KEY_PLACE_PLAIN;

@@ -2,8 +2,6 @@
 /* The passphrase of an authority out of a file. */
 #include <string.h>
 
-#include <openssl/mem.h>
-
 #include "base/check.h"
 #include "base/file.h"
 #include "ca/authority_internal.h"
@@ -38,8 +36,6 @@ int authority_unlock_by_file(struct authority *a, const char *passphrase_file, s
     if (rc == 0)
         rc = authority_unlock(
             a, &(struct key_secrets){.passphrase = {(const char *)passphrase.data, passphrase.len}}, err);
-    if (passphrase.data != NULL)
-        OPENSSL_cleanse(passphrase.data, passphrase.cap);
-    buf_free(&passphrase);
+    buf_wipe(&passphrase);
     return rc;
 }

@@ -18,9 +18,8 @@ struct assembly {
     size_t begin, n, cap;
 };
 
-/* Empty, with nothing before the offset `next` to come. `total` (borrowed, or NULL) goes up and down with
- * `held`.
- */
+/* Empty, with nothing before the offset `next` to come. `total` (borrowed, or NULL) goes up and
+ * down with `held`. */
 struct assembly assembly_start(uint64_t next, size_t *total);
 
 /* Has nothing come that was not taken? */

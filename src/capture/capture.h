@@ -17,8 +17,7 @@
 #define CAPTURE_MAX (1u << 30) /* of either */
 
 struct capture_limits {
-    size_t
-        flow; /* bytes that are held for one connection, and how far into its plain text TLS is looked for */
+    size_t flow;  /* bytes that are held for one connection, and how far into it TLS is looked for */
     size_t total; /* bytes that are held in all; somewhat more may be, by what one connection may hold */
 };
 
@@ -36,11 +35,10 @@ struct sighting {
     uint8_t proxy;              /* version of a PROXY header before it; 0: none */
     struct net_addr proxy_from; /* whom it tells of */
     struct net_addr proxy_to;
-    size_t have;   /* bytes of it, and ... */
-    size_t wanted; /* ... of all of it; 0: not known */
-    bool complete; /* else bytes are missing in the capture */
-    enum hello_reason
-        reason; /* complete: why a door would refuse it as malformed; HELLO_REASON_NONE: it would not */
+    size_t have;               /* bytes of it, and ... */
+    size_t wanted;             /* ... of all of it; 0: not known */
+    bool complete;             /* else bytes are missing in the capture */
+    enum hello_reason reason;  /* complete: why a door would refuse it; HELLO_REASON_NONE: it would not */
     const struct hello *hello; /* complete and well-formed; else NULL */
     const struct reply *answer;
     bool resumed; /* the server went on with an earlier session */
@@ -50,10 +48,9 @@ typedef void capture_seen(void *owner, const struct sighting *s);
 
 struct capture_counts {
     uint64_t frames;
-    uint64_t
-        foreign; /* frames of other protocols than TCP and UDP, or of a link type that is not known here */
-    uint64_t broken; /* malformed, or cut off within the headers */
-    uint64_t cut;    /* cut off within the payload: captured with too small a snapshot length */
+    uint64_t foreign; /* frames neither of TCP nor of UDP, or of a link type that is not known here */
+    uint64_t broken;  /* malformed, or cut off within the headers */
+    uint64_t cut;     /* cut off within the payload: captured with too small a snapshot length */
     uint64_t hellos;
     uint64_t evicted; /* connections that were forgotten early, for the bound on memory */
 };

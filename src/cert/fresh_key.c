@@ -78,7 +78,6 @@ int fresh_key_keep(const char *path, struct str chain_pem, const struct evp_pkey
                 fresh_key_put(&b, key) && b.len <= FRESH_KEY_FILE_MAX;
     int status = good ? file_write_atomic(path, 0600, b.data, b.len, err)
                       : err_set(err, "%s: what is to be kept is not certificates alone, or too long", path);
-    OPENSSL_cleanse(b.data, b.len);
-    buf_free(&b);
+    buf_wipe(&b);
     return status;
 }

@@ -141,9 +141,7 @@ static bool marshal(CBB *out, const EVP_PKEY *key, struct str passphrase)
         return EVP_marshal_private_key(out, key) == 1;
     bool ok = key_put_der(key, &plain) &&
               pbes2_put(out, (struct str){(const char *)plain.data, plain.len}, passphrase);
-    if (plain.data != NULL)
-        OPENSSL_cleanse(plain.data, plain.cap);
-    buf_free(&plain);
+    buf_wipe(&plain);
     return ok;
 }
 
@@ -218,8 +216,7 @@ static EVP_PKEY *read_file(const char *path, struct str passphrase, const char *
                 (unsigned)mode, path);
     else
         key = parse(path, &text, passphrase, hint, err);
-    OPENSSL_cleanse(text.data, text.cap);
-    buf_free(&text);
+    buf_wipe(&text);
     return key;
 }
 
@@ -273,7 +270,6 @@ bool key_is_encrypted(const char *path)
     if (file_read(path, KEY_FILE_MAX, &text, NULL, NULL) < 0)
         return false;
     bool encrypted = memmem(text.data, text.len, begin, sizeof(begin) - 1) != NULL;
-    OPENSSL_cleanse(text.data, text.cap);
-    buf_free(&text);
+    buf_wipe(&text);
     return encrypted;
 }

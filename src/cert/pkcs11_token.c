@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/mem.h>
-
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/file.h"
@@ -168,9 +166,7 @@ static int look_with_pin(struct token_key *k, const char *text, struct str given
     int rc = read_pin(search, given, &pin, err);
     if (rc == 0)
         rc = look(k, search, &pin, none, err);
-    if (pin.data != NULL)
-        OPENSSL_cleanse(pin.data, pin.cap);
-    buf_free(&pin);
+    buf_wipe(&pin);
     return rc;
 }
 

@@ -9,13 +9,6 @@
 
 #define SECRET_MAX 4096
 
-void secret_file_wipe(struct buf *secret)
-{
-    if (secret->data != NULL)
-        explicit_bzero(secret->data, secret->cap);
-    buf_free(secret);
-}
-
 /* Into base64url without padding, in place. */
 static struct str normalise(struct buf *text)
 {
@@ -39,6 +32,6 @@ int secret_file_read(const char *path, struct buf *ret, struct err *err)
         rc = err_set(err, "%s: others can read it; expected a file for its owner alone (chmod 600)", path);
     else if (text.len == 0 || !buf_reserve(ret, text.len) || !base64url_read(text, ret))
         rc = err_set(err, "%s: expected a secret in base64 or base64url, and nothing else", path);
-    secret_file_wipe(&file);
+    buf_wipe(&file);
     return rc;
 }

@@ -7,10 +7,7 @@
 #include "base/err.h"
 
 /* Read a small secret in base64 or base64url, whichever it is, from a file that others cannot read; to be
- * given to secret_file_wipe(). -1 with `err`, which has nothing of it. */
+ * given to buf_wipe(). -1 with `err`, which has nothing of it. */
 int secret_file_read(const char *path, struct buf *ret, struct err *err);
-
-/* Overwrite and free. */
-void secret_file_wipe(struct buf *secret);
 
 #endif

@@ -31,6 +31,13 @@ static void read_staple(const struct stack_st_CRYPTO_BUFFER *chain, struct str s
         ret->staple = status.verdict == CERT_REVOKED ? STAPLE_REVOKED : STAPLE_GOOD;
 }
 
+const char *shown_staple_word(enum shown_staple staple)
+{
+    static const char *const words[] = {
+        [STAPLE_NONE] = "none", [STAPLE_GOOD] = "good", [STAPLE_REVOKED] = "revoked", [STAPLE_BAD] = "bad"};
+    return words[staple];
+}
+
 void cert_shown_read(const struct stack_st_CRYPTO_BUFFER *chain, struct str staple, struct str timestamps,
                      int64_t now, struct cert_shown *ret)
 {

@@ -22,6 +22,9 @@ enum shown_staple {
     STAPLE_BAD,     /* it proves nothing: `staple_text` says why */
 };
 
+/* "none", "good", "revoked" or "bad". Static. */
+const char *shown_staple_word(enum shown_staple staple);
+
 struct cert_shown {
     size_t bytes;             /* of all certificates in DER */
     struct buf pem;           /* all of them, the leaf first */

@@ -21,9 +21,9 @@ struct cert_answer {
     struct cert *certs[CERT_ANSWER_MAX]; /* a reference each; most preferred first, see cert_pick() */
     size_t count;                        /* 0: the name is refused */
     const char *why;                     /* ... and why, for the audit line; static text */
-    int64_t
-        good_for; /* nanoseconds. Certificates: how long they are served without asking again; 0: until the
-                   * source tells of a change. A refusal: how long it is remembered, a second at least */
+    int64_t good_for; /* nanoseconds. Certificates: how long they are served without asking again; 0: until
+                       * the source tells of a change. A refusal: how long it is remembered, a second at
+                       * least */
 };
 
 struct cert_source;

@@ -35,9 +35,9 @@ struct config_head {
     uint64_t content; /* a digest of its values, defaults included: another when something was changed */
 };
 
-/* One text and where it stands. `text` is NULL when the key was left out and has no default. Paths are
- * already relative to the working directory (a relative one in the file was joined to the file's directory).
- */
+/* One text and where it stands. `text` is NULL when the key was left out and has no default.
+ * Paths are already relative to the working directory (a relative one in the file was joined to
+ * the file's directory). */
 struct config_text {
     const char *text;
     struct config_pos at;
@@ -104,11 +104,10 @@ struct config_listener {
     struct config_head head;
     struct config_text name; /* default: the text of its address */
     struct config_address address;
-    unsigned mode; /* of a unix socket; 0: left out, it is CONFIG_SOCKET_MODE */
-    bool quic;     /* UDP too, where there is a tunnel */
-    struct config_text
-        speaks;     /* CONFIG_SPEAKS_TLS, CONFIG_SPEAKS_PLAIN, or a protocol whose STARTTLS it takes */
-    bool plaintext; /* ... also from clients that go on without TLS */
+    unsigned mode;             /* of a unix socket; 0: left out, it is CONFIG_SOCKET_MODE */
+    bool quic;                 /* UDP too, where there is a tunnel */
+    struct config_text speaks; /* CONFIG_SPEAKS_TLS or _PLAIN, or a protocol whose STARTTLS it takes */
+    bool plaintext;            /* ... also from clients that go on without TLS */
     struct config_proxy *proxy_protocol; /* NULL: never read */
 };
 
@@ -203,8 +202,8 @@ struct config_acme {
     int64_t order_timeout;
     int64_t renew_before; /* 0: by its life */
     bool must_staple;
-    /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is none of these.
-     */
+    /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is
+     * none of these. */
     struct config_acme_cas from;
     size_t backup_from; /* which of `from` a backup comes from, or CONFIG_NO_BACKUP */
     struct config_ask ask;
@@ -360,9 +359,8 @@ struct config_hand_on {
 struct config_backend {
     struct config_head head;
     struct config_addresses to;
-    struct config_health *health; /* NULL: passive only */
-    struct config_texts
-        alpn; /* terminate: what the door selects from, in its order; filled in from the route */
+    struct config_health *health;   /* NULL: passive only */
+    struct config_texts alpn;       /* terminate: what the door selects from, in its order; of the route */
     struct config_backend_tls *tls; /* terminate, forward: NULL: plain */
 };
 
@@ -470,9 +468,8 @@ struct config_policy_row {
     struct config_text name;
     enum config_effect effect;
     struct config_who who;
-    struct config_texts routes; /* names; n == 0: any */
-    struct config_texts
-        targets; /* as in the file, for policy_target_check(); n == 0: none (deny rows: all) */
+    struct config_texts routes;  /* names; n == 0: any */
+    struct config_texts targets; /* as in the file: policy_target_check(); n == 0: none (deny rows: all) */
 };
 
 struct config_policy {

@@ -253,8 +253,7 @@ static int verify_headers_alpn(struct verify *v, const struct config_texts *list
         if (strcmp(list->v[k].text, CONFIG_HEADERS_ALPN) != 0)
             return wrong(v, list->v[k].at, "routes", i, key,
                          "with 'hand_on.headers' the only protocol is " CONFIG_HEADERS_ALPN
-                         ", found '%s'; leave it out, or "
-                         "hand on by 'proxy: v2'",
+                         ", found '%s'; leave it out, or hand on by 'proxy: v2'",
                          list->v[k].text);
     return 0;
 }
@@ -288,8 +287,7 @@ static int verify_hand_on(struct verify *v, const struct config_route *r, size_t
             "only routes that terminate have it: nobody else's clients have proven anything to the door");
     if (schema_given(&keys_hand_on, h, "tlvs") && h->proxy != CONFIG_SEND_PROXY_V2)
         bad = wrong(v, h->head.at, "routes", i, "hand_on.tlvs",
-                    "only PROXY headers of version 2 have them: it needs "
-                    "'proxy: v2' beside it");
+                    "only PROXY headers of version 2 have them: it needs 'proxy: v2' beside it");
     if (h->chain && !h->headers)
         bad = wrong(v, h->head.at, "routes", i, "hand_on.chain",
                     "is a header field: it needs 'headers: true' beside it");

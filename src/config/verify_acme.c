@@ -22,8 +22,7 @@ static int verify_routes(struct report *r, const struct config *c)
             if (strcmp(c->routes.v[i].serve.v[k].text, "acme") == 0 && (c->ca == NULL || c->ca->acme == NULL))
                 bad = report_add(r, c->routes.v[i].serve.v[k].at,
                                  "routes[%zu].serve: 'acme' issues certificates, and there is no CA that "
-                                 "does so; expected "
-                                 "'ca: {directory: DIR, acme: {url: https://NAME}}'",
+                                 "does so; expected 'ca: {directory: DIR, acme: {url: https://NAME}}'",
                                  i);
     return bad;
 }
@@ -77,8 +76,7 @@ static int verify_rule(struct report *r, const struct config_ca_acme *a, const s
     if (rule->trusted && rule->accounts.n == 0)
         bad = report_add(r, rule->head.at,
                          "ca.acme.rules[%zu]: has 'trusted' and no 'accounts', so that anybody could have "
-                         "certificates for "
-                         "these names; expected 'accounts'",
+                         "certificates for these names; expected 'accounts'",
                          i);
     for (size_t k = 0; k < rule->accounts.n; k++) {
         const char *text = rule->accounts.v[k].text;

@@ -11,11 +11,11 @@
 #include <openssl/mem.h>
 
 #include "base/check.h"
+#include "dns/wire.h"
 
 #define VERSION 0x0001
 #define QUERY 0x01
 #define RESPONSE 0x02
-#define BLOCK 128
 #define KEY_ID_LEN 32       /* Nh of HKDF-SHA256 */
 #define MESSAGE_MAX 0xfe00u /* so that it fits, with what padding and sealing add */
 #define TAG_MAX 16
@@ -28,16 +28,9 @@ static const EVP_HPKE_AEAD *aead_of(uint16_t id)
                                               : NULL;
 }
 
-static void put16(struct buf *b, size_t n)
-{
-    const uint8_t bytes[2] = {(uint8_t)(n >> 8), (uint8_t)n};
-    CHECK(n <= UINT16_MAX && buf_append(b, bytes, sizeof(bytes)));
-}
-
 static void put_vector(struct buf *b, const void *data, size_t len)
 {
-    put16(b, len);
-    CHECK(buf_append(b, data, len));
+    CHECK(len <= UINT16_MAX && buf_append_uint(b, 2, len) && buf_append(b, data, len));
 }
 
 static void expand(const uint8_t *prk, size_t prk_len, const char *label, uint8_t *ret, size_t len)
@@ -100,9 +93,9 @@ static void put_head(struct buf *b, uint8_t type, const void *id, size_t id_len)
 
 static void pad(struct str message, struct buf *ret)
 {
-    static const uint8_t zeros[BLOCK];
+    static const uint8_t zeros[DNS_PADDING_BLOCK];
     put_vector(ret, message.p, message.len);
-    put_vector(ret, zeros, (BLOCK - (ret->len + 2) % BLOCK) % BLOCK);
+    put_vector(ret, zeros, (sizeof(zeros) - (ret->len + 2) % sizeof(zeros)) % sizeof(zeros));
 }
 
 static bool seal(EVP_HPKE_CTX *ctx, const struct dns_oblivious_key *key, const struct buf *plain,
@@ -121,9 +114,9 @@ static bool seal(EVP_HPKE_CTX *ctx, const struct dns_oblivious_key *key, const s
                                   cursor_left(&key->public_key), (const uint8_t *)info, strlen(info)) == 1 &&
         EVP_HPKE_CTX_seal(ctx, text.data, &len, text.cap, plain->data, plain->len, head.data, head.len) == 1;
     if (good) {
-        CHECK(buf_append(ret, head.data, head.len));
-        put16(ret, enc_len + len);
-        CHECK(buf_append(ret, enc, enc_len) && buf_append(ret, text.data, len));
+        CHECK(enc_len + len <= UINT16_MAX && buf_append(ret, head.data, head.len) &&
+              buf_append_uint(ret, 2, enc_len + len) && buf_append(ret, enc, enc_len) &&
+              buf_append(ret, text.data, len));
     }
     buf_free(&head);
     buf_free(&text);

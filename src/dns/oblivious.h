@@ -41,11 +41,11 @@ struct dns_oblivious_opener {
 int dns_oblivious_seal(const struct dns_oblivious_key *key, struct str message, struct buf *sealed,
                        struct dns_oblivious_opener *ret, struct err *err);
 
-/* Open an answer, and append the DNS message in it. -1 with `err` where it is none to this
- * question. */
+/* Open an answer, and append the DNS message in it. -1 with `err` where it is none to this question. */
 int dns_oblivious_open(const struct dns_oblivious_opener *opener, struct str sealed, struct buf *ret,
                        struct err *err);
 
+/* The question is over: overwrite the secret, and free. */
 void dns_oblivious_forget(struct dns_oblivious_opener *opener);
 
 /* Private to dns/: the DNS message within ObliviousDoHMessagePlaintext, borrowed from it. False where it is

@@ -13,14 +13,12 @@
 #define TYPE_OPT 41
 #define OPTION_PADDING 12 /* RFC 7830 */
 #define UDP_SIZE 1232     /* means nothing here, and has to stand there */
-#define BLOCK 128
 #define QUERY_MAX 512
 #define RECORDS_MAX 64
 #define CNAMES_MAX 8
 #define ECH_MAX 4096
 
-/* SvcParamKeys (RFC 9460, 14.3.2; RFC 9848): those up to `ech` and beside it are known. */
-enum { PARAM_MANDATORY = 0, PARAM_ALPN = 1, PARAM_PORT = 3, PARAM_ECH = 5, PARAM_KNOWN = 6 };
+#define PARAM_KNOWN_MAX 6 /* the last SvcParamKey that is known: those of dns/wire.h, and mere hints */
 
 /* ---- the question ---- */
 
@@ -38,8 +36,9 @@ int dns_https_name(const char *host, uint16_t port, char ret[DNS_NAME_SIZE], str
 /* EDNS (RFC 6891, 6.1.2) with padding to whole blocks: the length does not tell the name. */
 static void put_padding(struct writer *w, const uint8_t *begin)
 {
-    static const uint8_t zeros[BLOCK];
-    size_t len = (size_t)(w->p - begin) + 15, pad = (BLOCK - len % BLOCK) % BLOCK;
+    static const uint8_t zeros[DNS_PADDING_BLOCK];
+    size_t len = (size_t)(w->p - begin) + 15;
+    size_t pad = (sizeof(zeros) - len % sizeof(zeros)) % sizeof(zeros);
     writer_uint(w, 1, 0); /* the root */
     writer_uint(w, 2, TYPE_OPT);
     writer_uint(w, 2, UDP_SIZE);
@@ -168,7 +167,7 @@ static bool read_mandatory(struct cursor c, struct service *ret)
 {
     uint16_t key;
     while (cursor_u16(&c, &key))
-        ret->unknown = ret->unknown || key > PARAM_KNOWN;
+        ret->unknown = ret->unknown || key > PARAM_KNOWN_MAX;
     return cursor_left(&c) == 0;
 }
 
@@ -182,13 +181,13 @@ static bool read_params(struct cursor c, struct service *ret)
         if (!cursor_u16(&c, &key) || !cursor_vector(&c, 2, &value) || key <= last)
             return false;
         last = key;
-        if (key == PARAM_MANDATORY && !read_mandatory(value, ret))
+        if (key == DNS_PARAM_MANDATORY && !read_mandatory(value, ret))
             return false;
-        if (key == PARAM_PORT && (!cursor_uint(&value, 2, &ret->port) || cursor_left(&value) > 0))
+        if (key == DNS_PARAM_PORT && (!cursor_uint(&value, 2, &ret->port) || cursor_left(&value) > 0))
             return false;
-        if (key == PARAM_ALPN)
+        if (key == DNS_PARAM_ALPN)
             ret->alpn = value;
-        if (key == PARAM_ECH)
+        if (key == DNS_PARAM_ECH)
             ret->ech = value;
     }
     return true;

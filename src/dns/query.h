@@ -45,8 +45,8 @@ struct dns_https {
 enum dns_found dns_answer_https(const char *name, const char *host, uint16_t port, struct str answer,
                                 struct dns_https *ret, struct err *err);
 
-/* Take the next protocol off a record's list (RFC 9460, 7.1.1). False at the end, and where the rest is none.
- */
+/* Take the next protocol off a record's list (RFC 9460, 7.1.1). False at the end, and where the
+ * rest is none. */
 bool dns_next_protocol(struct cursor *alpn, struct str *ret);
 
 #endif

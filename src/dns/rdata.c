@@ -4,19 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "dns/wire.h"
 
 #define TEXT_MAX 255
 #define PROTOCOL_MAX 255
-
-/* SvcParamKeys (RFC 9460, 14.3.2; RFC 9848); they stand in rising order. */
-#define PARAM_ALPN 1
-#define PARAM_ECH 5
-
-static void put_u16(struct buf *out, size_t v)
-{
-    const uint8_t be[] = {(uint8_t)(v >> 8), (uint8_t)v};
-    CHECK(buf_append(out, be, sizeof(be)));
-}
 
 int dns_rdata_txt(struct buf *out, const char *text, struct err *err)
 {
@@ -31,8 +22,7 @@ int dns_rdata_txt(struct buf *out, const char *text, struct err *err)
 static int put_alpn(struct buf *out, const char *alpn, struct err *err)
 {
     /* A length before each takes the place of the comma behind it. */
-    put_u16(out, PARAM_ALPN);
-    put_u16(out, strlen(alpn) + 1);
+    CHECK(buf_append_uint(out, 2, DNS_PARAM_ALPN) && buf_append_uint(out, 2, strlen(alpn) + 1));
     for (const char *p = alpn;; p++) {
         size_t len = strcspn(p, ",");
         uint8_t head = (uint8_t)len;
@@ -48,13 +38,12 @@ static int put_alpn(struct buf *out, const char *alpn, struct err *err)
 
 int dns_rdata_https(struct buf *out, const char *alpn, struct cursor ech, struct err *err)
 {
-    put_u16(out, 1);               /* priority: not an alias */
-    CHECK(buf_append(out, "", 1)); /* target: the name itself */
+    CHECK(buf_append_uint(out, 2, 1)); /* priority: not an alias */
+    CHECK(buf_append(out, "", 1));     /* target: the name itself */
     if (*alpn != '\0' && put_alpn(out, alpn, err) != 0)
         return -1;
-    put_u16(out, PARAM_ECH);
-    put_u16(out, cursor_left(&ech));
-    CHECK(buf_append(out, ech.p, cursor_left(&ech)));
+    CHECK(buf_append_uint(out, 2, DNS_PARAM_ECH) && buf_append_uint(out, 2, cursor_left(&ech)) &&
+          buf_append(out, ech.p, cursor_left(&ech)));
     return 0;
 }
 

@@ -15,6 +15,10 @@
 #define DNS_FLAG_ANSWER 0x8000u
 #define DNS_FLAG_CUT 0x0200u
 #define DNS_FLAG_RECURSE 0x0100u
+#define DNS_PADDING_BLOCK 128 /* bytes: questions are as long as whole ones of these (RFC 8467, 4.1) */
+
+/* SvcParamKeys of HTTPS records (RFC 9460, 14.3.2; RFC 9848); they stand in rising order. */
+enum { DNS_PARAM_MANDATORY = 0, DNS_PARAM_ALPN = 1, DNS_PARAM_PORT = 3, DNS_PARAM_ECH = 5 };
 
 /* The header of a message (RFC 1035, 4.1.1): `counts` of questions, answers, authority, additional. */
 struct dns_header {

@@ -193,9 +193,7 @@ struct ech_key *ech_key_read(const struct buf *pem, struct err *err)
 {
     struct file f = {0};
     struct ech_key *key = pem_each(pem, on_block, &f, err) == 0 ? key_of_file(&f, err) : NULL;
-    if (f.secret.len > 0)
-        OPENSSL_cleanse(f.secret.data, f.secret.len);
-    buf_free(&f.secret);
+    buf_wipe(&f.secret);
     buf_free(&f.list);
     ERR_clear_error();
     return key;
@@ -206,8 +204,7 @@ static void append_list(struct buf *list, struct ech_key *const *keys, size_t n)
     size_t len = 0;
     for (size_t i = 0; i < n; i++)
         len += keys[i]->bytes.len;
-    uint8_t prefix[2] = {(uint8_t)(len >> 8), (uint8_t)len};
-    CHECK(len <= UINT16_MAX && buf_append(list, prefix, 2));
+    CHECK(len <= UINT16_MAX && buf_append_uint(list, 2, len));
     for (size_t i = 0; i < n; i++)
         CHECK(buf_append(list, keys[i]->bytes.data, keys[i]->bytes.len));
 }

@@ -5,7 +5,6 @@
 
 #include <openssl/err.h>
 #include <openssl/hpke.h>
-#include <openssl/mem.h>
 #include <openssl/ssl.h>
 
 #include "base/base64.h"
@@ -189,9 +188,7 @@ int ech_offer_load(const struct ech_setting *setting, struct ech_source *source,
     if (file_read(setting->path, FILE_MAX, &text, NULL, err) != 0)
         return -1;
     int rc = ech_list_read(&text, &ret->configs, err);
-    if (text.len > 0)
-        OPENSSL_cleanse(text.data, text.len); /* a key may stand beside */
-    buf_free(&text);
+    buf_wipe(&text); /* a key may stand beside */
     return rc == 0 ? 0 : err_prefix(err, "%s", setting->path);
 }
 

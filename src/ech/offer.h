@@ -63,9 +63,8 @@ struct ech_attempt {
  * none may be made: there must be a config, and there is none (`why`; ech_offer_is_unknown()). */
 bool ech_attempt_begin(struct ech_attempt *a, const struct ech_offer *offer);
 
-/* Is there no config to be had of it now, since nobody could tell (true), or since there is none? Why, for
- * people.
- */
+/* Is there no config to be had of it now, since nobody could tell (true), or since there is none?
+ * Why, for people. */
 bool ech_offer_is_unknown(const struct ech_offer *offer, struct err *ret_why);
 
 /* Let go of what it has. */

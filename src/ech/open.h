@@ -14,9 +14,7 @@
  * outer hello (RFC 9849, 6.1); GREASE has the name that is wanted there (6.2). */
 enum ech_result {
     ECH_NONE,     /* there is none in it */
-    ECH_NOT_OURS, /* for no key of ours, and in another name than their public one: GREASE, or meant for
-                   * others
-                   */
+    ECH_NOT_OURS, /* for no key of ours, and in another name than their public one: GREASE, or for others */
     ECH_REFUSED,  /* for no key of ours, but in their public name: by a config of before */
     ECH_OPENED,
     ECH_BAD, /* the connection must end */

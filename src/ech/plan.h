@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which HTTPS records a publisher (ech/publisher.h) keeps, how they reach the DNS, and how it is with each.
- */
+/* Which HTTPS records a publisher (ech/publisher.h) keeps, how they reach the DNS, and how it
+ * is with each. */
 #ifndef CARDEA_ECH_PLAN_H
 #define CARDEA_ECH_PLAN_H
 

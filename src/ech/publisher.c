@@ -75,7 +75,7 @@ static void drop_pass(struct ech_publisher *p)
         ech_records_free(p->known);
     free(p->known);
     p->known = NULL;
-    secret_file_wipe(&p->secret);
+    buf_wipe(&p->secret);
 }
 
 static const struct ech_ring_settings *place(const struct ech_publisher *p)

@@ -108,8 +108,7 @@ static int load(struct ech_ring *r, int64_t begin, struct err *err)
         err_set(&why, "may be read by other users (mode %04o); do: chmod 600 %s", (unsigned)mode, path);
     else
         key = ech_key_read(&pem, &why);
-    explicit_bzero(pem.data, pem.len);
-    buf_free(&pem);
+    buf_wipe(&pem);
     if (key == NULL)
         return err_set(err, "%s %s", path, why.text);
     add(r, begin, key);
@@ -168,8 +167,7 @@ static int make(struct ech_ring *r, int64_t begin, struct err *err)
         add(r, begin, ech_key_ref(key));
     else
         load(r, begin, &other);
-    explicit_bzero(pem.data, pem.len);
-    buf_free(&pem);
+    buf_wipe(&pem);
     ech_key_unref(key);
     return find(r, begin) == NULL ? -1 : 0;
 }

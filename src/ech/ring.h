@@ -36,8 +36,8 @@ int ech_ring_check(const struct ech_ring_settings *settings, int64_t now, struct
 /* Is it for these? */
 bool ech_ring_is(const struct ech_ring *ring, const struct ech_ring_settings *settings);
 
-/* The keys as they are now; they stay for as long as the caller is within one event of his loop. Any thread.
- */
+/* The keys as they are now; they stay for as long as the caller is within one event of his
+ * loop. Any thread. */
 const struct ech_keys *ech_ring_keys(const struct ech_ring *ring);
 
 /* How often they have changed so far, beginning at 1: first this, then the keys, and they are no older. Any

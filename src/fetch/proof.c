@@ -80,13 +80,28 @@ static bool read_place(const struct fetch *t, char scheme[8], char host[HOSTNAME
 
 /* ---- what it has shown ---- */
 
-/* libcurl tells of each certificate in lines "KEY:VALUE". */
+/* libcurl tells of each certificate in lines "KEY:VALUE", and of its versions some leave out a line of more
+ * than 100000 bytes. False where a certificate is not told of: the one behind it must not take the place of
+ * what the handshake was made with. */
+static bool gather_certificate(const struct curl_slist *line, struct buf *ret)
+{
+    unsigned found = 0;
+    for (; line != NULL; line = line->next)
+        if (strncmp(line->data, "Cert:", 5) == 0) {
+            CHECK(buf_printf(ret, "%s\n", line->data + 5));
+            found++;
+        }
+    return found == 1;
+}
+
+/* Nothing where it is not known as a whole. */
 static void gather_chain(const struct curl_certinfo *shown, struct buf *ret)
 {
-    for (int i = 0; i < shown->num_of_certs; i++)
-        for (const struct curl_slist *line = shown->certinfo[i]; line != NULL; line = line->next)
-            if (strncmp(line->data, "Cert:", 5) == 0)
-                CHECK(buf_printf(ret, "%s\n", line->data + 5));
+    bool whole = true;
+    for (int i = 0; whole && i < shown->num_of_certs; i++)
+        whole = gather_certificate(shown->certinfo[i], ret);
+    if (!whole)
+        ret->len = 0;
 }
 
 static int judge_chain(const struct fetch *t, const char *host, const struct buf *chain, struct err *err)
@@ -122,7 +137,10 @@ static int on_connected(void *arg, char *to, char *from, int to_port, int from_p
     (void)to, (void)from, (void)to_port, (void)from_port;
     bool good = !t->is_new || (judge(t, &t->distrust) == 0 && keep_connection(t, true));
     t->is_new = false;
-    return good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+    if (good)
+        return CURL_PREREQFUNC_OK;
+    t->fetcher->curl->easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L); /* by who takes it for judged */
+    return CURL_PREREQFUNC_ABORT;
 }
 
 /* Without tickets every new connection shows certificates. What a library may not know comes first: where it

@@ -245,9 +245,8 @@ void door_groups(struct import *im, struct node *n, struct node *tls, struct set
             outline_add(groups, group);
         else
             setting_remark(im, n, s, FATE_DIFFERS,
-                           "without '%s', which cardea does not have; first among its "
-                           "defaults is X25519MLKEM768, which keeps what is recorded today "
-                           "from a quantum computer",
+                           "without '%s', which cardea does not have; first among its defaults is "
+                           "X25519MLKEM768, which keeps what is recorded today from a quantum computer",
                            curve);
         p += len + (p[len] == ':');
     }

@@ -195,9 +195,7 @@ int book_put(struct book *b, const struct lineage *l, int64_t due, int slot, con
 
 void book_copy_free(struct book_copy *copy)
 {
-    if (copy->bytes.data != NULL)
-        explicit_bzero(copy->bytes.data, copy->bytes.cap);
-    buf_free(&copy->bytes);
+    buf_wipe(&copy->bytes);
     *copy = (struct book_copy){0};
 }
 

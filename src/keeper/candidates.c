@@ -135,9 +135,7 @@ static int copy_file(const char *from, const char *to, struct err *err)
     int done = file_read(from, CERT_FILE_MAX, &text, NULL, err);
     if (done == 0)
         done = file_write_atomic(to, 0600, text.data, text.len, err);
-    if (text.data != NULL)
-        explicit_bzero(text.data, text.cap);
-    buf_free(&text);
+    buf_wipe(&text);
     return done;
 }
 

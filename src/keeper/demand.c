@@ -370,8 +370,8 @@ static void begin(struct demand *d, struct cert_question *q)
     }
 }
 
-/* Does the book have a certificate for it that clients can take? Then it is in memory for a moment at least.
- */
+/* Does the book have a certificate for it that clients can take? Then it is in memory for a
+ * moment at least. */
 static struct demanded *load(struct demand *d, const char *name)
 {
     int64_t ignored;

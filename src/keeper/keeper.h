@@ -32,8 +32,8 @@ struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *chall
 /* For door_new(). Lives as long as the keeper. */
 struct cert_provider *keeper_provider(struct keeper *keeper);
 
-/* What is served, for admin_set_listing(); `keeper` is a struct keeper. Thread of the ear, as what follows.
- */
+/* What is served, for admin_set_listing(); `keeper` is a struct keeper. Thread of the ear,
+ * as what follows. */
 void keeper_list(void *keeper, const struct listing_query *query, listing_done *done, void *arg);
 
 /* Serve the backups of what is named (obtainer.h), by NAME, by CA, or of all where both are NULL; texts are

@@ -5,8 +5,7 @@
 
 #define RETRY_LEAST INT64_C(60)
 #define RETRY_MOST INT64_C(3600)
-#define ANEW_SPREAD \
-    INT64_C(8) /* seconds: the staple of a new certificate is wanted soon; of must-staple at once */
+#define ANEW_SPREAD INT64_C(8)  /* the staple of a new certificate is wanted soon; of must-staple at once */
 #define ARI_GRACE INT64_C(3600) /* that a CA has at least to deliver what it wants renewed */
 #define JITTER_PART 8
 
@@ -95,8 +94,8 @@ void life_look_anew(struct life *p, struct life_slot *s, int64_t now)
 
 /* ---- ARI ---- */
 
-/* It doubles up to six hours while nothing is heard; what the CA answers wrongly it will answer for a while.
- */
+/* It doubles up to six hours while nothing is heard; what the CA answers wrongly it will answer
+ * for a while. */
 static void ari_unheard(struct life *p, struct life_slot *s, bool lasting, int64_t now)
 {
     s->ari_failures += s->ari_failures < UINT16_MAX;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What obtainer.c (who is wanted, and when what is done) and obtainer_order.c (errands) share. */
+/* What the files of an obtainer share: obtainer.c (who is wanted, and when what is done), and beside
+ * it orders, questions about status, what is wanted on demand, what is revoked, and what operators
+ * see and swap. */
 #ifndef CARDEA_KEEPER_OBTAINER_INTERNAL_H
 #define CARDEA_KEEPER_OBTAINER_INTERNAL_H
 
@@ -60,8 +62,8 @@ struct obtained {
     struct prover *dns;             /* made when it is first needed; NULL: none */
     struct cert *certs[LIFE_SLOTS]; /* what is in the slots, or NULL */
     int served;                     /* slot, or LIFE_NO_SLOT */
-    struct cert *outgoing; /* what `outgoing_slot` had before, which is served in the stead of what it
-                              has now until that has its staple, or `outgoing_end`; or NULL */
+    struct cert *outgoing;          /* what `outgoing_slot` had before, served until what it has now has
+                                     * its staple, or until `outgoing_end`; NULL: nothing is */
     int outgoing_slot;
     struct timer outgoing_end;
     struct obtained_errand order, look;
@@ -111,6 +113,9 @@ void obtained_order(struct obtained *g, int slot, uint16_t ca);
 void obtained_fail(struct obtained *g, enum life_failure why, const struct err *text);
 void obtained_ask_renewal(struct obtained *g, int slot);
 
+/* Give up the errands and the question that are under way. */
+void obtained_cancel(struct obtained *g);
+
 /* ---- obtainer_status.c ---- */
 
 void obtained_ask_status(struct obtained *g, int slot);
@@ -123,10 +128,7 @@ void obtained_staple(const struct obtained *g, int slot, struct cert_staple *sta
  * is what is there served on until there is a staple? `before`: the slot as it was. */
 bool obtained_awaits_staple(struct obtained *g, int slot, const struct life_slot *before);
 
-/* Whoever was served in that way goes, and clients get what is in the slot. */
+/* The certificate before, if it is served on, is so no more: clients get what is in the slot. */
 void obtained_outgoing_end(struct obtained *g);
-
-/* Give up what is under way. */
-void obtained_cancel(struct obtained *g);
 
 #endif

@@ -7,9 +7,8 @@
 #include "base/str.h"
 #include "cert/cert.h"
 #include "cert/key.h"
+#include "keeper/choice.h"
 #include "keeper/obtainer_internal.h"
-
-#define CHOICE_SHOWN 5
 
 /* ---- swap ---- */
 
@@ -38,18 +37,13 @@ static int number_of(const struct obtainer *o, const char *ca)
 static void put_choice(const struct obtainer *o, bool cas, struct buf *ret)
 {
     size_t n = 0;
-    for (size_t i = 0; cas && i < o->cas_len; i++, n++)
-        if (n < CHOICE_SHOWN)
-            CHECK(buf_printf(ret, "%s'%s'", n > 0 ? ", " : "", o->cas[i].url));
+    for (size_t i = 0; cas && i < o->cas_len; i++)
+        choice_add(ret, &n, "'", o->cas[i].url);
     for (struct list *at = o->all.next; !cas && at != &o->all; at = at->next) {
         const struct obtained *g = CONTAINER_OF(at, struct obtained, node);
-        if (g->ear.taken != NULL)
-            continue; /* on demand there are too many */
-        if (n++ < CHOICE_SHOWN)
-            CHECK(buf_printf(ret, "%s%s", n > 1 ? ", " : "", g->wish->names[0]));
+        if (g->ear.taken == NULL) /* on demand there are too many */
+            choice_add(ret, &n, "", g->wish->names[0]);
     }
-    if (n > CHOICE_SHOWN)
-        CHECK(buf_printf(ret, " and more"));
 }
 
 static int refuse(const struct obtainer *o, const struct obtainer_swap *what, struct err *err)

@@ -18,7 +18,7 @@ static void end_errand(struct obtained_errand *e)
 {
     key_free(e->key);
     cert_unref(e->about);
-    secret_file_wipe(&e->eab_key);
+    buf_wipe(&e->eab_key);
     buf_free(&e->replaces);
     buf_free(&e->resumes);
     *e = (struct obtained_errand){0};
@@ -90,7 +90,7 @@ static int save_account(const struct obtained *g, uint16_t number, struct err *e
     int rc = key_put_der(ca->account_key, &der)
                  ? book_save_account(g->o->book, number, url, (struct str){(char *)der.data, der.len}, err)
                  : err_set(err, "the account's key could not be written");
-    secret_file_wipe(&der);
+    buf_wipe(&der);
     return rc;
 }
 
@@ -142,7 +142,7 @@ static void note_order(struct obtained *g, const struct acme_client *c)
         rc = book_save_order(g->o->book, g->lineage->id, &order, &err);
     if (rc < 0)
         obtained_notice(g, &err);
-    secret_file_wipe(&der);
+    buf_wipe(&der);
 }
 
 static void on_noted(void *arg, const struct acme_client *c)
@@ -164,7 +164,7 @@ static void resume(struct obtained *g)
         g->order.key = key_from_der(kept.key);
     if (g->order.key != NULL)
         CHECK(buf_append(&g->order.resumes, kept.url.p, kept.url.len));
-    secret_file_wipe(&space);
+    buf_wipe(&space);
 }
 
 /* ---- what has come ---- */
@@ -260,7 +260,7 @@ static void on_obtained(struct obtained *g, struct str chain)
     } else { /* the book has failed, and life has been told */
         obtained_notice(g, &err);
     }
-    secret_file_wipe(&der);
+    buf_wipe(&der);
     end_errand(&g->order);
     obtained_tell(g);
     obtainer_go_on(g->o);
@@ -296,7 +296,7 @@ static int make_dns(struct obtained *g, struct err *err)
         if (rc == 0)
             g->dns = prover_update(g->o->owner.loop, &w->dns_server, w->dns_zone, w->dns_key,
                                    (struct str){(char *)secret.data, secret.len});
-        secret_file_wipe(&secret);
+        buf_wipe(&secret);
     }
     return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether a door may come to have a certificate for a name, by its configuration alone: for `cardea explain`.
- */
+/* Whether a door may come to have a certificate for a name, by its configuration alone:
+ * for `cardea explain`. */
 #ifndef CARDEA_KEEPER_PROSPECT_H
 #define CARDEA_KEEPER_PROSPECT_H
 

@@ -3,7 +3,6 @@
 #include "keeper/prover.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -75,9 +74,7 @@ static void cancel(struct prover *p, struct prover_call *call)
 static void free_prover(struct prover *base)
 {
     struct dns_prover *p = CONTAINER_OF(base, struct dns_prover, base);
-    if (p->secret.data != NULL)
-        explicit_bzero(p->secret.data, p->secret.cap);
-    buf_free(&p->secret);
+    buf_wipe(&p->secret);
     hook_words_free(p->words);
     free(p->zone);
     free(p->key_name);

@@ -15,11 +15,11 @@
 #include "base/str.h"
 #include "cert/cert.h"
 #include "cert/facts.h"
+#include "keeper/choice.h"
 
 #define SWAPS_MAGIC 0x5a4b5000u
 #define LIST "swaps.json"
 #define BAD ".bad"
-#define CHOICE_SHOWN 5
 #define LIST_MAX (4 * 1024 * 1024)
 
 /* A pair that was swapped once, by its id. */
@@ -370,7 +370,7 @@ bool swaps_choice(const struct swaps *s, const struct standby_pair *pairs, size_
     CHECK_MAGIC(s, SWAPS_MAGIC);
     const char *mark = order->ca != NULL ? "'" : "";
     char space[PEM_NAME_MAX], before[CHOICE_SHOWN][PEM_NAME_MAX];
-    size_t shown = 0, more = 0;
+    size_t shown = 0, words = 0;
     for (size_t i = 0; i < n; i++) {
         if (pairs[i].side[STANDBY_BACKUP] == NULL || is_repeated(pairs, i))
             continue;
@@ -380,17 +380,11 @@ bool swaps_choice(const struct swaps *s, const struct standby_pair *pairs, size_
             k++;
         if (k < shown)
             continue;
-        if (shown == CHOICE_SHOWN) {
-            more++;
-            continue;
-        }
-        str_copy(before[shown], sizeof(before[shown]), word, strlen(word));
-        CHECK(buf_printf(ret, "%s%s%s%s", shown > 0 ? ", " : "", mark, word, mark));
-        shown++;
+        if (shown < CHOICE_SHOWN)
+            str_copy(before[shown++], sizeof(before[0]), word, strlen(word));
+        choice_add(ret, &words, mark, word);
     }
-    if (more > 0)
-        CHECK(buf_printf(ret, " and more"));
-    return shown > 0;
+    return words > 0;
 }
 
 void swaps_tell_kept(const struct swaps *s, const struct standby_pair *pairs, size_t n, swaps_notice *notice,

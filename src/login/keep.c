@@ -97,8 +97,7 @@ static EVP_PKEY *read_next(const char *path)
     BIO *bio = BIO_new_mem_buf(text.data, (ossl_ssize_t)text.len);
     EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
     BIO_free(bio);
-    OPENSSL_cleanse(text.data, text.len);
-    buf_free(&text);
+    buf_wipe(&text);
     return key;
 }
 
@@ -108,9 +107,7 @@ static EVP_PKEY *make_next(const char *path, struct err *err)
     EVP_PKEY *key = key_make(KEY_P256);
     bool good = key != NULL && buf_reserve(&b, KEEP_FILE_MAX) && fresh_key_put(&b, key);
     int status = good ? file_write_atomic(path, 0600, b.data, b.len, err) : refuse_key(err);
-    if (b.data != NULL)
-        OPENSSL_cleanse(b.data, b.len);
-    buf_free(&b);
+    buf_wipe(&b);
     if (status == 0)
         return key;
     EVP_PKEY_free(key);
@@ -158,8 +155,7 @@ static int write_file(const char *path, const struct keep *k, struct str chain, 
                        "%s: cannot be written: the name of the door or of a file has a line end, or what the "
                        "door gave is not certificates alone, or too long",
                        path);
-    OPENSSL_cleanse(b.data, b.len);
-    buf_free(&b);
+    buf_wipe(&b);
     return status;
 }
 
@@ -227,8 +223,7 @@ int keep_read(const char *path, struct keep *ret, struct err *err)
     } else {
         err_set(err, "%s: no certificate in PEM; 'cardea login' writes it anew", path);
     }
-    OPENSSL_cleanse(text.data, text.len);
-    buf_free(&text);
+    buf_wipe(&text);
     X509_free(cert);
     return cert != NULL ? 1 : -1;
 }

@@ -38,8 +38,7 @@ struct hook_wish {
     int64_t patience;        /* ns */
     bool mute;               /* what it prints is not told */
     hook_done *done;
-    void (*gone)(
-        void *arg); /* nothing is left of it, after hook_cancel() as well; NULL: nobody wants to know */
+    void (*gone)(void *arg); /* nothing is left of it, after hook_cancel() as well; or NULL */
     void *arg;
 };
 

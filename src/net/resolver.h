@@ -34,9 +34,9 @@ typedef void resolve_done(void *arg, enum resolve_status status, const struct ne
 /* Reads the system's configuration. NULL with `err`. */
 struct resolver *resolver_new(struct loop *loop, struct err *err);
 
-/* One that asks these name servers ("192.0.2.53,[2001:db8::53]:5353") and nobody else: neither the hosts file
- * nor resolv.conf has a say. They must be ones that recurse, so that an alias is followed. NULL with `err`.
- */
+/* One that asks these name servers ("192.0.2.53,[2001:db8::53]:5353") and nobody else: neither the
+ * hosts file nor resolv.conf has a say. They must be ones that recurse, so that an alias is followed.
+ * NULL with `err`. */
 struct resolver *resolver_new_at(struct loop *loop, const char *servers, struct err *err);
 
 /* Cancels what is still asked: no `done` is called, and the handles are gone. NULL is allowed. The loop must

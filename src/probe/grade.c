@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "base/tls_group.h"
 #include "probe/quic_probe.h"
 #include "probe/survey.h"
 #include "tls/budget.h"
@@ -152,7 +153,7 @@ static void judge_groups(struct judging *j)
 {
     const struct survey_codes *groups = &j->facts->groups;
     for (size_t i = 0; i < groups->len; i++)
-        if (survey_group_is_hybrid(groups->code[i]))
+        if (tls_group_is_hybrid(groups->code[i]))
             return;
     if (groups->len > 0 || is(j, SURVEY_TLS_1_3, SURVEY_NO))
         find(j, GRADE_NO_HYBRID, "%s", "");

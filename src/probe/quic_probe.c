@@ -8,13 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/unit.h"
-#include "cert/trust.h"
 #include "net/resolver.h"
 #include "net/udp.h"
 #include "quic/initial.h"
@@ -61,8 +59,29 @@ const char *quic_version_text(uint32_t version, char *space)
 
 /* ---- ends ---- */
 
+static void stop_asking(struct quic_probe *p)
+{
+    loop_close(p->params.to.loop, &p->asked);
+    p->asked.fd = -1;
+}
+
+/* Our end is said at once, and nothing is waited for: what a name server or a server says now comes too
+ * late. */
+static void leave(struct quic_probe *p)
+{
+    resolve_cancel(p->query);
+    p->query = NULL;
+    if (p->conn != NULL)
+        quic_conn_close(p->conn, 0);
+    p->conn = NULL;
+    stop_asking(p);
+    quic_endpoint_free(p->endpoint);
+    p->endpoint = NULL;
+}
+
 static void finish(struct quic_probe *p)
 {
+    leave(p);
     wheel_cancel(&p->timer);
     loop_defer(p->params.to.loop, &p->over);
 }
@@ -90,16 +109,6 @@ static unsigned count_round_trips(const struct quic_probe_result *r)
     return 1 + (h->retried ? 1 : 0) + (r->shake.traffic.retried ? 1 : 0) + (waited ? 1 : 0);
 }
 
-static void prove(struct quic_probe *p)
-{
-    path_report_make(&(struct path_report_question){.trust = p->params.trust,
-                                                    .chain = &p->result.shake.shown.pem,
-                                                    .purpose = TRUST_SERVER,
-                                                    .host = p->params.to.name,
-                                                    .now = time(NULL)},
-                     &p->result.path);
-}
-
 static void note_tickets(struct quic_probe *p)
 {
     p->result.tickets = tls_sessions_count(p->sessions) > 0;
@@ -108,21 +117,15 @@ static void note_tickets(struct quic_probe *p)
 
 /* ---- versions ---- */
 
+/* One at a time: who sends without end holds up nothing else. */
 static void on_answer(struct watch *w, uint32_t ready)
 {
     struct quic_probe *p = CONTAINER_OF(w, struct quic_probe, asked);
     uint8_t datagram[QUIC_ASK_LEN];
-    ssize_t len;
     (void)ready;
-    while ((len = recv(w->fd, datagram, sizeof(datagram), 0)) > 0)
-        if (p->result.versions.len == 0)
-            quic_versions_read(&p->question, datagram, (size_t)len, &p->result.versions);
-}
-
-static void stop_asking(struct quic_probe *p)
-{
-    loop_close(p->params.to.loop, &p->asked);
-    p->asked.fd = -1;
+    ssize_t len = recv(w->fd, datagram, sizeof(datagram), 0);
+    if (len > 0 && p->result.versions.len == 0)
+        quic_versions_read(&p->question, datagram, (size_t)len, &p->result.versions);
 }
 
 /* Beside the handshake, and once: what has no answer by its end has none. */
@@ -162,7 +165,7 @@ static void on_opened(void *owner)
     r->shake.traffic.received = r->handshake.in;
     r->allowed = AMPLIFICATION * r->handshake.first_out;
     r->round_trips = count_round_trips(r);
-    prove(p);
+    server_probe_prove(&r->shake, p->params.trust, p->params.to.name, &r->path);
     p->deadline = MIN(p->deadline, loop_now(p->params.to.loop) + AFTERWORD_NS);
     await_ticket(p);
 }
@@ -198,8 +201,8 @@ static void end_unopened(struct quic_probe *p, enum quic_end how, const char *te
     }
 }
 
-/* In TLS 1.3 a server refuses a client's certificate only after the client holds the handshake for complete.
- */
+/* In TLS 1.3 a server refuses a client's certificate only after the client takes the handshake for
+ * complete. */
 static void on_closed(void *owner, enum quic_end how, const char *text)
 {
     struct quic_probe *p = owner;
@@ -287,22 +290,10 @@ static void on_timer(struct timer *t)
         await_ticket(p);
 }
 
-/* Our end is said at once, and nothing is waited for. */
-static void leave(struct quic_probe *p)
-{
-    if (p->conn != NULL)
-        quic_conn_close(p->conn, 0);
-    p->conn = NULL;
-    stop_asking(p);
-    quic_endpoint_free(p->endpoint);
-    p->endpoint = NULL;
-}
-
 static void on_over(struct task *t)
 {
     struct quic_probe *p = CONTAINER_OF(t, struct quic_probe, over);
     CHECK_MAGIC(p, QUIC_PROBE_MAGIC);
-    leave(p);
     p->params.done(p->params.owner);
 }
 
@@ -353,7 +344,6 @@ void quic_probe_free(struct quic_probe *p)
     CHECK_MAGIC(p, QUIC_PROBE_MAGIC);
     wheel_cancel(&p->timer);
     list_remove(&p->over.node);
-    resolve_cancel(p->query);
     leave(p);
     tls_sessions_free(p->sessions);
     path_report_free(&p->result.path);

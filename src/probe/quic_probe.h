@@ -31,10 +31,9 @@ struct quic_probe_result {
 };
 
 struct quic_probe_params {
-    struct approach_to to; /* of these `protocol` means nothing here */
-    const struct tls_client
-        *tls; /* one that only looks, and keeps tickets (tls/client.h), of any number of probes */
-    const struct trust *trust; /* the same as that client's */
+    struct approach_to to;        /* of these `protocol` means nothing here */
+    const struct tls_client *tls; /* one that only looks, and keeps tickets (tls/client.h); shared */
+    const struct trust *trust;    /* the same as that client's */
     const struct quic_secrets *secrets;
     struct quic_scratch *scratch;
     int64_t timeout;           /* for all of it, in nanoseconds */

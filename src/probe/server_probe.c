@@ -13,6 +13,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/unit.h"
+#include "cert/path_report.h"
+#include "cert/trust.h"
 #include "link/link.h"
 #include "loop/loop.h"
 #include "starttls/starttls.h"
@@ -26,6 +28,8 @@
 #define AFTERWORD_NS NSEC_PER_SEC
 
 #define PROBE_MAGIC 0x5e72b09eu
+
+const int server_probe_groups[SERVER_PROBE_GROUPS] = {0x11ec, 0x001d, 0x11eb, 0x11ed, 0x0017, 0x0018, 0x0019};
 
 enum phase { APPROACHING, SHAKING, CONVERSING, LISTENING, OVER };
 
@@ -102,6 +106,15 @@ void server_probe_take(const struct link_peer *peer, struct server_probe_result 
     if (*peer->failure != '\0')
         err_set(&ret->text, "%s", peer->failure);
     ret->outcome = readable && *peer->failure == '\0' ? PROBE_GOOD : PROBE_UNPROVEN;
+}
+
+void server_probe_prove(const struct server_probe_result *r, const struct trust *trust, const char *host,
+                        struct path_report *ret)
+{
+    path_report_make(
+        &(struct path_report_question){
+            .trust = trust, .chain = &r->shown.pem, .purpose = TRUST_SERVER, .host = host, .now = time(NULL)},
+        ret);
 }
 
 void server_probe_let_go(struct server_probe_result *r)

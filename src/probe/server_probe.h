@@ -18,13 +18,19 @@
 
 struct ech_attempt;
 struct link_peer;
+struct path_report;
 struct server_probe;
 struct tls_client;
 struct tls_scratch;
 struct tls_sessions;
+struct trust;
 
 #define PROBE_ALPN_MAX 256
 #define PROBE_HEARD_MAX ((size_t)16 * 1024) /* bytes of an answer to `request` */
+
+/* The groups that a client offers who looks at a server: all of tables/groups.def, most wanted first. */
+#define SERVER_PROBE_GROUPS 7
+extern const int server_probe_groups[SERVER_PROBE_GROUPS];
 
 /* What the handshake took, from the first byte of the ClientHello on. */
 struct probe_traffic {
@@ -57,9 +63,9 @@ struct server_probe_params {
     const struct tls_client *tls;  /* one that only looks (tls/client.h), of any number of probes */
     const char *sni;               /* sent in the place of to.name; NULL: that is */
     struct tls_sessions *sessions; /* resume, and keep tickets, there (tls/sessions.h). NULL: neither */
-    struct ech_attempt
-        *ech;            /* what is offered of ECH (tls/client.h); NULL: GREASE. Where it was refused the
-                          * handshake fails, and PROBE_UNPROVEN says that the public name was not proven */
+    struct ech_attempt *ech; /* what is offered of ECH (tls/client.h); NULL: GREASE. Where it was refused
+                              * the handshake fails, and PROBE_UNPROVEN says that the public name was
+                              * not proven */
     const char *request; /* to be said once TLS stands, until an empty line comes; copied. NULL: nothing */
     const char *request_protocol; /* ... and only to a server that has chosen this by ALPN */
     int64_t timeout;              /* for all of it, in nanoseconds */
@@ -70,6 +76,11 @@ struct server_probe_params {
 /* Take what is known of the peer of a handshake that is complete, its outcome too; what it took is the
  * caller's to say. For who makes it in another way. */
 void server_probe_take(const struct link_peer *peer, struct server_probe_result *ret);
+
+/* How the certificate of a handshake that is complete leads to `trust` now, in the name of `host`. For
+ * path_report_free(). */
+void server_probe_prove(const struct server_probe_result *r, const struct trust *trust, const char *host,
+                        struct path_report *ret);
 
 /* Let go of what a result has. */
 void server_probe_let_go(struct server_probe_result *r);

@@ -2,7 +2,6 @@
 #include "probe/survey.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/hostport.h"
@@ -57,17 +56,6 @@ static void doubt(struct survey *s)
             answer[q] = SURVEY_UNKNOWN;
 }
 
-static void prove(struct survey *s, size_t i)
-{
-    const struct buf *pem = &s->facts.certificate[i]->shown.pem;
-    path_report_make(&(struct path_report_question){.trust = survey_trust(s->params.clients),
-                                                    .chain = pem,
-                                                    .purpose = TRUST_SERVER,
-                                                    .host = s->params.to.name,
-                                                    .now = time(NULL)},
-                     &s->facts.path[i]);
-}
-
 static void finish(struct survey *s)
 {
     s->is_over = true;
@@ -75,7 +63,8 @@ static void finish(struct survey *s)
     judge_order(s);
     doubt(s);
     for (size_t i = 0; i < s->facts.certificates; i++)
-        prove(s, i);
+        server_probe_prove(s->facts.certificate[i], survey_trust(s->params.clients), s->params.to.name,
+                           &s->facts.path[i]);
     loop_defer(s->params.to.loop, &s->over);
 }
 

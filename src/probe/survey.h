@@ -90,9 +90,7 @@ void survey_free(struct survey *s);
 const char *survey_question_word(enum survey_question question);
 const char *survey_question_title(enum survey_question question);
 
-/* What IANA calls a group of TLS 1.3 that is asked for; NULL: none of those. Is it of use against quantum
- * computers? */
+/* The name of a group of TLS 1.3 that is asked for; NULL: it is none of those. Static. */
 const char *survey_group_name(uint16_t group);
-bool survey_group_is_hybrid(uint16_t group);
 
 #endif

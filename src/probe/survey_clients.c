@@ -17,9 +17,6 @@ static const uint16_t ecdsa[] = {0x0403, 0x0503, 0x0603};
 static const uint16_t eddsa[] = {0x0807};
 static const uint16_t mldsa[] = {0x0904, 0x0905, 0x0906};
 
-/* tables/groups.def */
-static const int groups[] = {0x11ec, 0x001d, 0x11eb, 0x11ed, 0x0017, 0x0018, 0x0019};
-
 #define SCHEMES(list) .verifies = (list), .verifies_len = ARRAY_LEN(list)
 #define PROTOCOL(name) .alpn = (const char *const[]){name}, .alpn_len = 1
 #define BOTH .min_version = 0x0303, .max_version = 0x0304
@@ -43,8 +40,8 @@ struct survey_clients *survey_clients_new(struct trust *trust, struct cert *cert
     c->trust = trust_ref(trust);
     for (size_t i = 0; i < SURVEY_CLIENTS; i++) {
         struct tls_client_params params = kinds[i];
-        params.groups = groups;
-        params.groups_len = ARRAY_LEN(groups);
+        params.groups = server_probe_groups;
+        params.groups_len = SERVER_PROBE_GROUPS;
         params.trust = trust;
         params.cert = cert;
         params.only_looks = true;

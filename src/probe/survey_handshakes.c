@@ -41,8 +41,8 @@ static void note_resumption(struct line *l, enum survey_question question, bool 
         *noted = yes ? SURVEY_YES : SURVEY_NO;
 }
 
-/* In TLS 1.3 a server may keep its tickets back until it has something to say: that none comes is no answer.
- */
+/* In TLS 1.3 a server may keep its tickets back until it has something to say: that none comes
+ * is no answer. */
 static bool hear_resumption(struct line *l, const struct server_probe_result *r)
 {
     if (!r->shook_hands)

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/tls_group.h"
 #include "probe/survey_internal.h"
 
 #define TLS_1_3 0x0304
@@ -19,23 +20,18 @@
 
 static const uint16_t suites_13[] = {0x1301, 0x1302, 0x1303};
 
-/* IANA, TLS Supported Groups */
+/* Those that are known here, and what others may have (IANA, TLS Supported Groups). */
 static const struct group {
     uint16_t code;
-    bool hybrid;
     const char *name;
 } groups_13[] = {
-    {0x11ec, true, "X25519MLKEM768"},
-    {0x11eb, true, "SecP256r1MLKEM768"},
-    {0x11ed, true, "SecP384r1MLKEM1024"},
-    {0x001d, false, "X25519"},
-    {0x0017, false, "P-256"},
-    {0x0018, false, "P-384"},
-    {0x0019, false, "P-521"},
-    {0x001e, false, "X448"},
-    {0x0100, false, "ffdhe2048"},
-    {0x0101, false, "ffdhe3072"},
-    {0x0102, false, "ffdhe4096"},
+#define X(name, code, hybrid, remark) {code, name},
+#include "tables/groups.def"
+#undef X
+    {0x001e, "X448"},
+    {0x0100, "ffdhe2048"},
+    {0x0101, "ffdhe3072"},
+    {0x0102, "ffdhe4096"},
 };
 
 /* What every client has, so that nothing else is odd about a hello than what is asked. The last place is for
@@ -56,14 +52,6 @@ const char *survey_group_name(uint16_t group)
         if (groups_13[i].code == group)
             return groups_13[i].name;
     return NULL;
-}
-
-bool survey_group_is_hybrid(uint16_t group)
-{
-    for (size_t i = 0; i < ARRAY_LEN(groups_13); i++)
-        if (groups_13[i].code == group)
-            return groups_13[i].hybrid;
-    return false;
 }
 
 /* ---- which codes ---- */
@@ -329,7 +317,7 @@ static struct hello_codes groups_of(const struct line *l, uint16_t space[GROUPS_
     const struct server_probe_result *first = l->survey->params.first;
     size_t len = ARRAY_LEN(usual_groups);
     memcpy(space, usual_groups, sizeof(usual_groups));
-    if (first != NULL && survey_group_is_hybrid(first->group_code) &&
+    if (first != NULL && tls_group_is_hybrid(first->group_code) &&
         versions_of(l->hello_line->version).len > 0)
         space[len++] = first->group_code;
     return (struct hello_codes){space, len};

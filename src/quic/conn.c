@@ -569,21 +569,22 @@ void quic_conn_handshake(const struct quic_conn *c, struct quic_handshake_facts 
     CHECK_MAGIC(c, CONN_MAGIC);
     const ngtcp2_transport_params *p = ngtcp2_conn_get_remote_transport_params2(c->lib);
     CHECK(p != NULL);
-    *ret = (struct quic_handshake_facts){.version = ngtcp2_conn_get_negotiated_version2(c->lib),
-                                         .retried = c->opening.retried,
-                                         .first_out = c->opening.first_out,
-                                         .first_in = c->opening.first_in,
-                                         .out = c->opening.out,
-                                         .in = c->opening.in,
-                                         .idle_timeout = (int64_t)p->max_idle_timeout,
-                                         .payload_max = p->max_udp_payload_size,
-                                         .datagram_max = p->max_datagram_frame_size,
-                                         .data = p->initial_max_data,
-                                         .stream_data = p->initial_max_stream_data_bidi_remote,
-                                         .streams = p->initial_max_streams_bidi,
-                                         .unis = p->initial_max_streams_uni,
-                                         .connection_ids = p->active_connection_id_limit,
-                                         .stays = p->disable_active_migration};
+    *ret =
+        (struct quic_handshake_facts){.version = ngtcp2_conn_get_negotiated_version2(c->lib),
+                                      .retried = c->opening.retried,
+                                      .first_out = c->opening.first_out,
+                                      .first_in = c->opening.first_in,
+                                      .out = c->opening.out,
+                                      .in = c->opening.in,
+                                      .idle_timeout = (int64_t)MIN(p->max_idle_timeout, (uint64_t)INT64_MAX),
+                                      .payload_max = p->max_udp_payload_size,
+                                      .datagram_max = p->max_datagram_frame_size,
+                                      .data = p->initial_max_data,
+                                      .stream_data = p->initial_max_stream_data_bidi_remote,
+                                      .streams = p->initial_max_streams_bidi,
+                                      .unis = p->initial_max_streams_uni,
+                                      .connection_ids = p->active_connection_id_limit,
+                                      .stays = p->disable_active_migration};
 }
 
 size_t quic_conn_held(const struct quic_conn *c)

@@ -215,15 +215,14 @@ struct quic_path_facts {
     uint64_t bytes_in, bytes_out; /* payload of UDP, whatever it was */
     uint64_t bytes_lost;
     size_t streams;
-    int64_t heard; /* monotonic time of the last packet that came; 0: none yet */
-    int64_t
-        unacknowledged; /* since when, monotonic, nothing of what is out is acknowledged; 0: nothing is out */
+    int64_t heard;          /* monotonic time of the last packet that came; 0: none yet */
+    int64_t unacknowledged; /* monotonic: since when nothing that is out is acknowledged; 0: none is out */
 };
 
 void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
 
-/* How a client's handshake went, and what the server says of itself then; sizes in bytes, of UDP's payload.
- */
+/* How a client's handshake went, and what the server says of itself then; sizes in bytes,
+ * of UDP's payload. */
 struct quic_handshake_facts {
     uint32_t version;   /* that was agreed on */
     bool retried;       /* the server had us prove our address first (Retry) */
@@ -312,8 +311,8 @@ static inline bool quic_stream_is_uni(const struct link *l)
     return (quic_stream_id(l) & 2) != 0;
 }
 
-/* How many bytes link_write() takes at once now: LINK_OK and at least 1 KiB, or as link_write() would answer.
- */
+/* How many bytes link_write() takes at once now: LINK_OK and at least 1 KiB, or as
+ * link_write() would answer. */
 enum link_status quic_stream_room(struct link *l, size_t *ret);
 
 /* Write, all of it: within the room that quic_stream_room() has just told. */

@@ -180,8 +180,8 @@ static void on_again(struct task *t)
     step(s);
 }
 
-/* It was too long in coming, or has waited for so long that the backend might close it just when it is used.
- */
+/* It was too long in coming, or has waited for so long that the backend might close it just when
+ * it is used. */
 static void on_timer(struct timer *t)
 {
     struct spare *s = CONTAINER_OF(t, struct spare, timer);

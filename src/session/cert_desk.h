@@ -22,8 +22,8 @@ struct net_addr;
 #define CERT_DESK_QUESTIONS 256           /* under way at once */
 #define CERT_DESK_QUESTIONS_PER_SOURCE 32 /* ... for one address; IPv6: one /64 */
 
-/* Somebody who waits for an answer. Embed it; list_init(&node) before, list_remove(&node) to wait no longer.
- */
+/* Somebody who waits for an answer. Embed it; list_init(&node) before, list_remove(&node) to
+ * wait no longer. */
 struct cert_waiter {
     struct list node;
     void (*wake)(struct cert_waiter *waiter); /* ask again; it is in no list any more */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which certificate a client is shown: one of the configuration's that has the exact name; else what an
- * operator has put there for a name that is looked up; else what the source has for the name, where the route
- * asks one; else, by the rules of cert_select(), another of the configuration's. The same for TCP and QUIC.
- */
+/* Which certificate a client is shown: one of the configuration's that has the exact name; else what
+ * an operator has put there for a name that is looked up; else what the source has for the name, where
+ * the route asks one; else, by the rules of cert_select(), another of the configuration's. The same
+ * for TCP and QUIC. */
 #ifndef CARDEA_SESSION_CERTIFY_H
 #define CARDEA_SESSION_CERTIFY_H
 

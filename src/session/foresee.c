@@ -249,8 +249,8 @@ static bool deny(struct foresight *f, const char *action, const char *missing)
                 policy_denial(&f->verdict, f->identity, action, missing, why));
 }
 
-/* What agents expose in private is a target of the policy; what they expose to everybody is not asked about.
- */
+/* What agents expose in private is a target of the policy; what they expose to everybody is
+ * not asked about. */
 static bool may_visit(const struct snapshot *snap, const struct foresee_client *c, struct foresight *f)
 {
     char action[POLICY_TEXT_MAX], missing[HELLO_NAME_MAX + 16];

@@ -37,28 +37,26 @@ struct foresee_client {
     uint16_t version;                /* the highest that he offers: 0x0303 or 0x0304 */
     const enum cert_key_kind *kinds; /* of key that he can verify, most wanted first */
     size_t kinds_len;                /* 0: all, as a door prefers them */
-    const struct buf *pem; /* the chain that he shows where he is asked for one, leaf first; NULL: he has none
-                            */
+    const struct buf *pem;           /* the chain that he shows when he is asked, leaf first; NULL: none */
 };
 
 /* Texts and pointers live as long as snapshot and client. Free with foresight_free(). */
 struct foresight {
     const struct route_runtime *route; /* NULL: none takes it */
-    bool ends_tls;    /* the door speaks TLS with him; it got as far as to choose what with, as what follows
-                       */
-    bool candidates;  /* he sees candidates */
-    uint16_t version; /* that is agreed */
-    char alpn[256];   /* that is agreed, NUL-terminated; "": none */
-    bool asks;        /* he is asked for a certificate */
-    bool demands;     /* ... and must show one */
-    const struct cert *cert;       /* that he is shown; NULL: none is known */
-    bool looked_up;                /* ... but one that is looked up by a running door comes before it */
-    struct identity *identity;     /* that he has proven; NULL: none */
-    bool judged;                   /* the policy was asked ... */
-    struct policy_verdict verdict; /* ... and says this */
-    enum close_reason reason;      /* CLOSE_DONE: nothing stops him */
-    uint8_t alert;                 /* else what he is told; 0: nothing */
-    char why[POLICY_TEXT_MAX];     /* ... and why */
+    bool ends_tls;                     /* the door speaks TLS with him, and has found what with */
+    bool candidates;                   /* he sees candidates */
+    uint16_t version;                  /* that is agreed */
+    char alpn[256];                    /* that is agreed, NUL-terminated; "": none */
+    bool asks;                         /* he is asked for a certificate */
+    bool demands;                      /* ... and must show one */
+    const struct cert *cert;           /* that he is shown; NULL: none is known */
+    bool looked_up;                    /* ... but one that is looked up by a running door comes before it */
+    struct identity *identity;         /* that he has proven; NULL: none */
+    bool judged;                       /* the policy was asked ... */
+    struct policy_verdict verdict;     /* ... and says this */
+    enum close_reason reason;          /* CLOSE_DONE: nothing stops him */
+    uint8_t alert;                     /* else what he is told; 0: nothing */
+    char why[POLICY_TEXT_MAX];         /* ... and why */
 };
 
 /* Why a running door looks up no certificate for that name, in its words: static text; NULL: it may have one.

@@ -101,8 +101,8 @@ static bool is_among(struct cert *const *v, size_t n, const struct cert *cert)
     return false;
 }
 
-/* Those of the configuration, and what stands in for them; of one that stands in for several one is enough.
- */
+/* Those of the configuration, and what stands in for them; of one that stands in for several
+ * one is enough. */
 static size_t gather_certs(const struct own_certs *own, const struct config *c, const struct config_route *rc,
                            const struct stand_ins *ins, struct cert **ret)
 {
@@ -153,9 +153,8 @@ static struct cert_store *store_of(struct complaints *said, const struct config_
     return store;
 }
 
-/* *ret_store is NULL, too, where all of its certificates are looked up. `like`: what either may be the same
- * as.
- */
+/* *ret_store is NULL, too, where all of its certificates are looked up. `like`: what either may be
+ * the same as. */
 static void store_for(const struct own_certs *own, struct complaints *said, const struct config_route *rc,
                       const struct stand_ins *ins, struct cert_store *const like[4],
                       struct cert_store **ret_store, struct cert_store **ret_put)

@@ -71,8 +71,8 @@ void complain(struct complaints *said, struct config_pos at, const struct err *w
 
 /* ---- plan_ports.c: for plan_make() and plan_unref() ---- */
 
-/* Read scripts, and settle what listeners speak and which routes take that. What is wrong is complained of.
- */
+/* Read scripts, and settle what listeners speak and which routes take that. What is wrong
+ * is complained of. */
 void plan_ports_make(struct plan *plan, struct complaints *to);
 void plan_ports_free(struct plan *plan);
 

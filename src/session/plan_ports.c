@@ -126,8 +126,8 @@ static bool has_program(const struct config_backend *b)
     return false;
 }
 
-/* Where clients are to see the backend's own greeting, the backend is known before they have said anything.
- */
+/* Where clients are to see the backend's own greeting, the backend is known before they
+ * have said anything. */
 static void check_leading(const struct plan *plan, size_t i, struct complaints *to)
 {
     const struct config *c = plan->config;

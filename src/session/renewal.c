@@ -49,8 +49,7 @@ static bool is_let_in(const struct identity *who, const struct route_runtime *ro
     if (peer->identity == NULL || !is_same_person(who, peer->identity)) {
         err_set(err,
                 "the certificate of '%s' does not say the same of its holder as the one that the connection "
-                "was opened "
-                "with ('%s'), down to names, groups and issuer: open a new connection with it",
+                "was opened with ('%s'), down to names, groups and issuer: open a new connection with it",
                 identity_label(who), peer->identity == NULL ? "" : identity_label(peer->identity));
         return false;
     }

@@ -275,8 +275,8 @@ void preamble_describe(const struct session *s, struct starttls_run *run);
 
 /* ---- relays.c: what is said between client and backend ---- */
 
-/* Are the listener's clients to see the backend's own greeting? Then it is reached before they are answered.
- */
+/* Are the listener's clients to see the backend's own greeting? Then it is reached before
+ * they are answered. */
 bool relay_leads(const struct session *s);
 
 /* ... and has the client not been answered yet? */

@@ -97,9 +97,7 @@ static int read_version(const char *text, size_t len, struct staged_tls *ret, st
 
 static int read_pq(const char *text, size_t len, struct staged_tls *ret, struct err *err)
 {
-    for (enum tls_pq pq = TLS_PQ_UNSAID + 1; pq < TLS_PQS; pq++)
-        if (strlen(tls_pq_word(pq)) == len && memcmp(tls_pq_word(pq), text, len) == 0)
-            ret->pq = pq;
+    ret->pq = tls_pq_read(text, len);
     return ret->pq != TLS_PQ_UNSAID ? 0
                                     : err_set(err, "pq: found '%.*s', expected prefer, require or off",
                                               (int)MIN(len, (size_t)64), text);

@@ -87,8 +87,8 @@ struct stand_ins {
     size_t more_len;
 };
 
-/* From the configuration's own and `s` (NULL: nothing), with candidates or without. stand_ins_done() frees.
- */
+/* From the configuration's own and `s` (NULL: nothing), with candidates or without. For
+ * stand_ins_done(). */
 void stand_ins_make(struct cert *const *own, size_t n, const struct staging *s, bool candidates,
                     struct stand_ins *ret);
 void stand_ins_done(struct stand_ins *ins);

@@ -94,7 +94,7 @@ static void look_at_secret(const struct config *c, const char *key, const struct
         err_prefix(&err, "%s", key);
         report(c, file->at, &err, errors);
     }
-    secret_file_wipe(&secret);
+    buf_wipe(&secret);
 }
 
 static void look_at_acme_ca(const struct config *c, size_t i, struct buf *errors)

@@ -212,8 +212,8 @@ static inline void worker_count_handshake(struct counters *c, const struct link_
 enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
                                     const struct net_addr *peer, size_t descriptors);
 
-/* How full the door is by the configuration in force, in places or descriptors, whichever there are fewer of.
- */
+/* How full the door is by the configuration in force, in places or descriptors, whichever there
+ * are fewer of. */
 enum worker_crowd {
     WORKER_ROOMY,
     WORKER_CROWDED, /* three of four are taken: nobody takes any in advance from here on */

@@ -303,6 +303,5 @@ int parse_template(struct parse *p, struct seq *ret)
     ret->n = (uint16_t)(p->script->ops_len - ret->first);
     return end_of_sequence(p, found,
                            "what to say: texts in quotes, x\"bytes\", {name}, len8(), size32(), packet24(), "
-                           "base64(), xtext() or "
-                           "xml()");
+                           "base64(), xtext() or xml()");
 }

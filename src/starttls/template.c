@@ -17,9 +17,7 @@ static bool put_len8(struct buf *to, const struct buf *inner)
 /* Of four bytes, and counting itself. */
 static bool put_size32(struct buf *to, const struct buf *inner)
 {
-    size_t n = inner->len + 4;
-    const uint8_t size[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-    return buf_append(to, size, sizeof(size)) && buf_append(to, inner->data, inner->len);
+    return buf_append_uint(to, 4, inner->len + 4) && buf_append(to, inner->data, inner->len);
 }
 
 /* Of MySQL: the length in three bytes, the packet's number, and what the length counts. */

@@ -72,8 +72,7 @@ const char *tls_handshake_reason(const struct tls_proof *proof, uint8_t alert)
     if (proof->only_hybrid && (alert == ALERT_HANDSHAKE_FAILURE || alert == ALERT_PROTOCOL_VERSION ||
                                alert == ALERT_INSUFFICIENT_SECURITY))
         return "the peer refused: it may have no post-quantum key exchange, and nothing else was offered "
-               "(pq: "
-               "require)";
+               "(pq: require)";
     if (proof->only_hybrid && ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNSUPPORTED_PROTOCOL)
         return "the peer does not speak TLS 1.3, which post-quantum key exchange needs, and nothing else was "
                "offered (pq: require)";

@@ -19,9 +19,8 @@ struct tls_server;
  * been given to the library. Never NULL. The caller owns it. */
 struct tls_quic *tls_server_quic(const struct tls_server *server, const struct tls_client_hello *hello);
 
-/* The client's side; see tls_client_link(). Nothing is resumed: into the sessions of `peer` tickets only
- * come.
- */
+/* The client's side; see tls_client_link(). Nothing is resumed: into the sessions of `peer`
+ * tickets only come. */
 struct tls_quic *tls_client_quic(const struct tls_client *client, const struct tls_peer *peer);
 
 /* Another owner; of one thread all of them. */

@@ -40,18 +40,17 @@ struct tls_server_params {
     enum tls_clients clients;
     struct trust *trust;     /* for client certificates; a reference is taken */
     struct tickets *tickets; /* NULL: no resumption; must outlive the server */
-    struct ech_ring
-        *ech;          /* what clients are told whose ECH is stale; NULL: nothing; must outlive the server */
+    struct ech_ring *ech;    /* what clients are told whose ECH is stale, or NULL; must outlive the server */
     const char *scope; /* tickets are good only for servers of the same scope: name the route and its trust */
 };
 
 /* Make a server. NULL with `err` when the library refuses a certificate of the store, or a group. */
 struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
 
-/* The protocol that is agreed with a client who offers that list (the names of a ProtocolNameList, each after
- * its one-byte length): the first of the server's own that he offers, else `choice`, what his route was
- * chosen by. Empty: none; *ret_refused: then he is refused. It points into `choice`, the list or the server.
- */
+/* The protocol that is agreed with a client who offers that list (the names of a ProtocolNameList, each
+ * after its one-byte length): the first of the server's own that he offers, else `choice`, what his
+ * route was chosen by. Empty: none; *ret_refused: then he is refused. It points into `choice`, the list
+ * or the server. */
 struct str tls_server_protocol(const struct tls_server *server, struct str choice, const uint8_t *offered,
                                size_t offered_len, bool *ret_refused);
 
@@ -72,8 +71,7 @@ struct tls_client_hello {
     struct cert *cert; /* what the client is shown (a reference is taken); NULL: what cert_select() finds in
                         * the server's store */
     struct str early;  /* every byte read so far, the whole ClientHello among them */
-    struct str
-        alpn; /* what its route was chosen by: answered when nothing of the server's own list is offered */
+    struct str alpn;   /* what its route was chosen by: the answer where nothing of the server's is offered */
 };
 
 /* A server link on top of `lower` (taken over). Bytes that `hello` points to must live until the first

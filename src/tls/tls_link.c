@@ -29,8 +29,8 @@
 #include "ech/offer.h"
 #include "tls/tls_internal.h"
 
-/* How often a handshake step fills the scratch: more than the library's bound on a certificate chain needs.
- */
+/* How often a handshake step fills the scratch: more than the library's bound on a
+ * certificate chain needs. */
 #define HANDSHAKE_TURNS 4
 
 /* The library asks the BIO for a record in two pieces: its header, then all of the rest. */

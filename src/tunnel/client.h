@@ -32,8 +32,8 @@ struct client_settings {
     const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
     const char *alpn; /* the one protocol to offer; NULL: none */
     const char *ech;  /* what to offer of Encrypted ClientHello (base/ech_setting.h); NULL: GREASE */
-    struct doh_resolver doh;  /* who tells ECHConfigs */
-    struct ech_source *asked; /* what he told a door with the same settings: client_door_asked(); NULL: ask */
+    struct doh_resolver doh;       /* who tells ECHConfigs */
+    struct ech_source *ech_source; /* what he told before: client_door_ech_source(); NULL: ask */
     enum transport transport;
     enum tls_pq pq;  /* with the door, and with services that speak TLS with us themselves */
     bool unproven;   /* neither the door nor services need prove who they are */
@@ -56,7 +56,7 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
 
 /* What the DNS has told of the door's ECHConfigs; the caller owns a reference (ech/source.h). NULL: it was
  * not asked. */
-struct ech_source *client_door_asked(const struct client_door *door);
+struct ech_source *client_door_ech_source(const struct client_door *door);
 
 /* Will doors refuse the certificate that is shown to them, at `now` (seconds since 1970), since it has
  * expired or is not valid yet? True, with the text. */

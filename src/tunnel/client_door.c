@@ -92,8 +92,8 @@ static int load_trusts(struct client_door *d, const struct client_settings *s, s
 /* The ECHConfigs of the door, as far as they could be had in time. */
 static struct ech_source *ask_dns(struct client_door *d, const struct client_settings *s)
 {
-    if (s->asked != NULL)
-        return ech_source_ref(s->asked);
+    if (s->ech_source != NULL)
+        return ech_source_ref(s->ech_source);
     struct ech_source *source = ech_source_new(&s->doh, d->name, d->port);
     ech_sources_wait(&source, 1, MIN(LOOKUP_NS, d->timeout));
     if (s->stays)
@@ -272,7 +272,7 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
     return d;
 }
 
-struct ech_source *client_door_asked(const struct client_door *door)
+struct ech_source *client_door_ech_source(const struct client_door *door)
 {
     return door->ech.source != NULL ? ech_source_ref(door->ech.source) : NULL;
 }

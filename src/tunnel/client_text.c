@@ -87,8 +87,7 @@ static const char *explain_pq(enum tls_pq pq, uint8_t alert)
     bool nothing_shared = alert == ALERT_HANDSHAKE_FAILURE || alert == ALERT_PROTOCOL_VERSION;
     if (pq == TLS_PQ_REQUIRE && (nothing_shared || alert == ALERT_INSUFFICIENT_SECURITY))
         return "finds nothing to agree on: it may have no post-quantum key exchange, and nothing else is "
-               "offered "
-               "('pq: require')";
+               "offered ('pq: require')";
     if (pq == TLS_PQ_OFF && alert == ALERT_INSUFFICIENT_SECURITY)
         return "asks for stronger cryptography than we offer: it may demand post-quantum key exchange, which "
                "'pq: off' leaves out";

@@ -103,11 +103,11 @@ static void warn(struct renewer *r, int64_t left)
         left > MIN((c->not_after - c->not_before) / WARN_PART, (int64_t)WARN_MAX_SECONDS))
         return;
     r->warned = true;
-    err_set(&text,
-            "the certificate %s runs out at %s, and there is no newer one: put one in its place (a newer one "
-            "of the "
-            "same holder), and it is taken up without a new connection; else the door may end this one",
-            r->cert, pem_time_text(c->not_after, when));
+    err_set(
+        &text,
+        "the certificate %s runs out at %s, and there is no newer one: put one in its place (a newer one of "
+        "the same holder), and it is taken up without a new connection; else the door may end this one",
+        r->cert, pem_time_text(c->not_after, when));
     tell(d, CLIENT_RUNS_OUT, text.text);
 }
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import doh
+from run import SLOW
 
 TYPE = "application/oblivious-dns-message"
 KEM, SUITE = b"KEM\0\x20", b"HPKE\0\x20\0\1\0\1"    # X25519, HKDF-SHA256, AES-128-GCM
@@ -120,7 +121,8 @@ class Proxy(doh.Server):
         self.seen.append(body)
         self.headers.append(request.headers)
         asked = urllib.parse.parse_qs(urllib.parse.urlsplit(request.path).query, strict_parsing=True)
-        target = http.client.HTTPSConnection(asked["targethost"][0], context=self.context, source_address=(PROXY_ADDRESS, 0), timeout=10)
+        target = http.client.HTTPSConnection(asked["targethost"][0], context=self.context, source_address=(PROXY_ADDRESS, 0),
+                                             timeout=10 * SLOW)
         try:
             target.request("POST", asked["targetpath"][0], body, {"Content-Type": TYPE, "Accept": TYPE})
             answer = target.getresponse()

@@ -177,7 +177,7 @@ def test_a_record_of_another_server(door, pki, resolver):
 
 
 @pytest.mark.parametrize(("words", "text"), [
-    (["--doh", "http://a.test/"], "https://HOST/PATH"),
+    (["--doh", "http://a.test/"], "--doh: found 'http://a.test/', expected https://"),
     (["--doh", "https://a.test/", "--dns", "127.0.0.1"], "leave one out"),
     (["--doh-ca", "ca.pem"], "--doh URL"),
     (["--quick", "--dns", "127.0.0.1"], "--quick"),

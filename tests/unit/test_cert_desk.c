@@ -348,8 +348,8 @@ static struct net_addr nth(size_t i, bool ipv6)
     return a;
 }
 
-/* 10,000 names that nobody has: the questions are bounded, for one address and for all, and so is what stays.
- */
+/* 10,000 names that nobody has: the questions are bounded, for one address and for all, and so
+ * is what stays. */
 static void test_flood(void **state)
 {
     (void)state;

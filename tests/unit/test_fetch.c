@@ -675,8 +675,8 @@ static void test_every_path_is_tried(void **state)
     ca_free(leaf);
 }
 
-/* Each server on the way proves itself, and one that need not prove anything leaves nothing to those that do.
- */
+/* Each server on the way proves itself, and one that need not prove anything leaves nothing to
+ * those that do. */
 static void test_each_connection_is_judged(void **state)
 {
     struct server plain, s;
@@ -822,6 +822,92 @@ static void test_an_old_library_judges_itself(void **state)
     ca_free(leaf);
 }
 
+static int forgotten; /* by a library: the certificate that it does not tell of */
+
+static CURLcode getinfo_of_forgetful(CURL *easy, CURLINFO info, ...)
+{
+    va_list ap;
+    va_start(ap, info);
+    void *ret = va_arg(ap, void *);
+    va_end(ap);
+    CURLcode code = curl_library(NULL)->easy_getinfo(easy, info, ret);
+    if (info != CURLINFO_CERTINFO || code != CURLE_OK)
+        return code;
+    const struct curl_certinfo *shown = *(struct curl_certinfo **)ret;
+    assert_true(forgotten < shown->num_of_certs);
+    for (struct curl_slist *line = shown->certinfo[forgotten]; line != NULL; line = line->next)
+        if (strncmp(line->data, "Cert:", 5) == 0)
+            line->data[0] = 'c';
+    return code;
+}
+
+/* A certificate of his own that is too long to be told of, and behind it the one of whom he is not. */
+static void test_what_is_told_in_part_proves_nothing(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    const struct ca_request request = {.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1};
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *leaf = pki_issue(root, CA_PROFILE_SERVER, request);
+    struct ca *liar = pki_issue(other, CA_PROFILE_SERVER, request);
+    struct fetch_request r = {.method = "GET", .ca_file = save_root(root, "root.pem")};
+    client_start(&c);
+    struct curl_library forgetful = *c.fetcher->curl;
+    forgetful.easy_getinfo = getinfo_of_forgetful;
+    c.fetcher->curl = &forgetful;
+    for (forgotten = 0; forgotten < 2; forgotten++) {
+        server_start(&s, forgotten == 0 ? liar : leaf);
+        sends_too(&s, ca_x509(leaf));
+        r.url = url_of(&s, "/good");
+        assert_true(ask(&c, &r));
+        check_error(&c, "not known");
+        assert_string_equal(s.seen, "");
+        server_stop(&s);
+    }
+    client_end(&c);
+    ca_free(root);
+    ca_free(other);
+    ca_free(leaf);
+    ca_free(liar);
+}
+
+static int select_h2(SSL *ssl, const uint8_t **ret, uint8_t *ret_len, const uint8_t *offered, unsigned len,
+                     void *arg)
+{
+    (void)ssl, (void)offered, (void)len, (void)arg;
+    *ret = (const uint8_t *)"h2";
+    *ret_len = 2;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* HTTP/2, say, of which libcurl keeps a connection also where a request on it was broken off. */
+static void test_a_protocol_that_was_not_offered(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    const struct ca_request request = {.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1};
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *liar = pki_issue(other, CA_PROFILE_SERVER, request);
+    struct fetch_request r = {.method = "GET", .ca_file = save_root(root, "root.pem")};
+    client_start(&c);
+    server_start(&s, liar);
+    SSL_CTX_set_alpn_select_cb(s.tls, select_h2, NULL);
+    r.url = url_of(&s, "/good");
+    for (size_t i = 1; i <= 2; i++) {
+        assert_true(ask(&c, &r));
+        check_error(&c, "other");
+        assert_string_equal(s.seen, "");
+        assert_int_equal(s.visits_len, i);
+    }
+    server_stop(&s);
+    client_end(&c);
+    ca_free(root);
+    ca_free(other);
+    ca_free(liar);
+}
+
 static void test_old_tls_is_refused(void **state)
 {
     struct server s;
@@ -933,6 +1019,8 @@ int main(void)
         cmocka_unit_test(test_each_connection_is_judged),
         cmocka_unit_test(test_each_connection_of_http2_is_judged),
         cmocka_unit_test(test_an_old_library_judges_itself),
+        cmocka_unit_test(test_what_is_told_in_part_proves_nothing),
+        cmocka_unit_test(test_a_protocol_that_was_not_offered),
         cmocka_unit_test(test_old_tls_is_refused),
         cmocka_unit_test(test_cancelled_is_not_told),
         cmocka_unit_test(test_freed_with_requests_under_way),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Oblivious DNS over HTTPS, with a resolver of the test's: vectors of others, and hostile keys and answers.
- */
+/* Oblivious DNS over HTTPS, with a resolver of the test's: vectors of others, and hostile
+ * keys and answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -1080,6 +1080,19 @@ static void an_idle_connection_is_kept_alive(void **state)
     assert_false(w->c.closed);
 }
 
+/* More nanoseconds than there are, of a server that says so: still not none, which would be 0. */
+static void patience_without_an_end_is_told(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings endless = settings;
+    struct quic_handshake_facts facts;
+    endless.idle_timeout = -NSEC_PER_SEC; /* to the library, which knows no sign, five hundred years */
+    quic_endpoint_serve(w->server, &endless);
+    make_connection(w);
+    quic_conn_handshake(w->c.conn, &facts);
+    assert_int_equal(facts.idle_timeout, INT64_MAX);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -1116,6 +1129,7 @@ int main(void)
         TEST(a_connection_survives_another_address),
         TEST(packets_find_their_endpoint),
         TEST(an_idle_connection_is_kept_alive),
+        TEST(patience_without_an_end_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }

@@ -274,8 +274,8 @@ static void test_alert_and_reset(void **state)
     loop_free(loop);
 }
 
-/* What a client of TLS 1.3 says in the clear behind the server's flight, in pieces: whole an alert, else not.
- */
+/* What a client of TLS 1.3 says in the clear behind the server's flight, in pieces: whole an
+ * alert, else not. */
 static void test_an_alert_in_the_clear(void **state)
 {
     (void)state;
