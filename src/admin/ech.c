@@ -161,5 +161,8 @@ bool admin_ech_metrics(struct buf *b, const struct door *door)
                "cardea_ech_records_total{what=\"failed\"} %llu\n",
                (unsigned long long)figures.pushed, (unsigned long long)figures.failed) &&
            admin_gauge(b, "ech_records_stale", "HTTPS records without the key that is offered") &&
-           buf_printf(b, "cardea_ech_records_stale %zu\n", stale);
+           buf_printf(b, "cardea_ech_records_stale %zu\n", stale) &&
+           admin_gauge(b, "ech_backends_untold",
+                       "Names of backends whose ECH config the DNS did not tell when it was last asked") &&
+           buf_printf(b, "cardea_ech_backends_untold %zu\n", door_ech_untold(door));
 }
