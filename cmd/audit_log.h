@@ -25,8 +25,8 @@ struct audit_log {
 };
 
 /* Read a file, what gzip, xz, zstd or bzip2 has made of one (by its first bytes; that program is run), or
- * standard input ("-"). How far it is is shown on a terminal. -1 with `err`,
- * also where there are lines and none of them is one; that there are none is told on standard error. */
+ * standard input ("-"). How far it is is shown on a terminal. -1 with `err`, also where there are lines and
+ * none of them is one; that there are none is told on standard error. */
 int audit_log_read(struct audit_log *log, const char *path, struct err *err);
 
 /* After the last one: tell how many lines were none, where that is not told yet. */

@@ -177,7 +177,8 @@ static void judge(struct cert_log *log, const struct audit_line *line)
 void cert_log_take(void *logs, const struct audit_line *line)
 {
     const struct cert_logs *all = logs;
-    bool handshake = line->v[AUDIT_VERSION].len > 0 && line->v[AUDIT_CARRIER].p == NULL;
+    bool handshake = line->v[AUDIT_VERSION].len > 0 && line->v[AUDIT_CARRIER].p == NULL &&
+                     !audit_line_is_challenge(line) && !audit_except_holds(all->except, line);
     for (size_t i = 0; i < all->n && handshake; i++)
         judge(&all->v[i], line);
 }

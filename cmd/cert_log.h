@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "audit/line.h"
+#include "cmd/audit_except.h"
 
 struct json_t;
 
@@ -36,6 +37,7 @@ struct cert_log {
 struct cert_logs {
     struct cert_log *v;
     size_t n;
+    const struct audit_except *except; /* whose lines do not count */
 };
 
 /* Hold a line of an audit log against each candidate (struct cert_logs): `each` of cmd/audit_log.h. */

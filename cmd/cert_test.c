@@ -27,6 +27,7 @@ struct question {
     const char *socket, *trust, *pins, *label;
     const char *files[LOGS_MAX];
     size_t files_len;
+    struct audit_except except; /* lines of the log that do not count */
     char since[CLOCK_TEXT_MAX];
     int64_t since_seconds;            /* the same since 1970 */
     const char *production, *staging; /* addresses, for --live */
@@ -239,7 +240,7 @@ static int compare_all(const struct question *q, const json_t *answer, const jso
     for (size_t i = 0; i < n; i++)
         logs[i] = (struct cert_log){.entry = json_array_get(entries, i),
                                     .routes = json_object_get(answer, "routes")};
-    int done = read_logs(q, answer, &(struct cert_logs){logs, n}, &lines, err);
+    int done = read_logs(q, answer, &(struct cert_logs){logs, n, &q->except}, &lines, err);
     if (done == 0)
         done = cert_compare_open(&with, err);
     for (size_t i = 0; i < n && done == 0; i++) {
@@ -289,22 +290,29 @@ static int test(const struct question *q)
 int cert_test(int argc, char **argv)
 {
     struct question q = {0};
-    const char *since = "7d";
-    const struct cmd_flag flags[] = {{"socket", .text = &q.socket},
-                                     {"log", .text = q.files, .count = &q.files_len, .most = LOGS_MAX},
-                                     {"since", .text = &since},
-                                     {"pins", .text = &q.pins},
-                                     {"trust", .text = &q.trust},
-                                     {"live", .on = &q.live},
-                                     {"production", .text = &q.production},
-                                     {"staging", .text = &q.staging},
-                                     {"json", .on = &q.json}};
+    const char *since = "7d", *excepts[AUDIT_EXCEPT_MAX];
+    size_t excepts_len = 0;
+    const struct cmd_flag flags[] = {
+        {"socket", .text = &q.socket},
+        {"log", .text = q.files, .count = &q.files_len, .most = LOGS_MAX},
+        {"since", .text = &since},
+        {"except", .text = excepts, .count = &excepts_len, .most = ARRAY_LEN(excepts)},
+        {"pins", .text = &q.pins},
+        {"trust", .text = &q.trust},
+        {"live", .on = &q.live},
+        {"production", .text = &q.production},
+        {"staging", .text = &q.staging},
+        {"json", .on = &q.json}};
+    struct err err;
     int status;
     if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
         return status;
     q.live = q.live || q.production != NULL || q.staging != NULL;
     if (!read_since(since, &q))
         return cmd_misused("cert", "--since: found '%s', expected days or hours, as 7d or 12h", since);
+    for (size_t i = 0; i < excepts_len; i++)
+        if (audit_except_add(&q.except, excepts[i], &err) != 0)
+            return cmd_misused("cert", "--except: %s", err.text);
     if (optind + 1 < argc)
         return cmd_misused("cert", "unexpected argument: %s", argv[optind + 1]);
     q.label = optind < argc ? argv[optind] : NULL;

@@ -62,7 +62,7 @@ static int add_would(struct explain_woulds *w, const char *text)
 {
     struct err err;
     if (strcmp(text, "all") == 0) {
-        int status = add_would(w, "min=1.3");
+        int status = add_would(w, "min_version=1.3");
         return status == CMD_OK ? add_would(w, "pq=require") : status;
     }
     if (w->count == EXPLAIN_WOULDS_MAX)

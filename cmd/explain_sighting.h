@@ -15,7 +15,7 @@
 /* The floors that are asked about. */
 struct explain_woulds {
     size_t count;
-    const char *text[EXPLAIN_WOULDS_MAX]; /* "min=1.3" */
+    const char *text[EXPLAIN_WOULDS_MAX]; /* "min_version=1.3" */
     struct would v[EXPLAIN_WOULDS_MAX];
 };
 

@@ -20,15 +20,17 @@
 #include "cmd/explain_told.h"
 #include "cmd/serve.h"
 #include "cmd/serve_check.h"
+#include "config/keys.h"
 #include "keeper/prospect.h"
 #include "session/foresee.h"
 #include "session/plan.h"
 #include "session/snapshot.h"
 
 #define ALPN_BYTES_MAX 1024
+#define GROUPS_MAX 16 /* tables/groups.def has fewer */
 
 struct options {
-    const char *config, *sni, *alpn, *from, *identity, *listener, *tls, *verifies;
+    const char *config, *sni, *alpn, *from, *identity, *listener, *tls, *groups, *verifies;
     bool quic, json;
 };
 
@@ -37,6 +39,7 @@ struct visitor {
     struct foresee_client client;
     char name[HOSTNAME_MAX + 1];
     uint8_t alpn[ALPN_BYTES_MAX];
+    uint16_t groups[GROUPS_MAX];
     enum cert_key_kind kinds[CERT_KEY_KINDS];
     struct buf pem;
 };
@@ -86,6 +89,33 @@ static bool read_kinds(const char *list, struct visitor *v)
     return c->kinds_len > 0;
 }
 
+/* 0: there is none of that name. */
+static uint16_t group_of(struct str name)
+{
+    const struct schema_name *g = keys_groups;
+    while (g->name != NULL && !str_is(name, g->name))
+        g++;
+    return g->name != NULL ? (uint16_t)g->value : 0;
+}
+
+/* "X25519,P-256", as `offers_groups` of an audit line has it; none of them twice. */
+static bool read_groups(const char *list, struct visitor *v)
+{
+    struct foresee_client *c = &v->client;
+    c->groups = v->groups;
+    for (size_t len; *list != '\0'; list += len + (list[len] == ',')) {
+        len = strcspn(list, ",");
+        uint16_t group = group_of((struct str){list, len});
+        for (size_t i = 0; i < c->groups_len; i++)
+            group = v->groups[i] == group ? 0 : group;
+        if (group == 0)
+            return false;
+        CHECK(c->groups_len < GROUPS_MAX);
+        v->groups[c->groups_len++] = group;
+    }
+    return c->groups_len > 0;
+}
+
 static int read_name(const char *text, struct visitor *v)
 {
     size_t len = strlen(text);
@@ -117,6 +147,11 @@ static int read_client(const struct options *o, struct visitor *v)
             "explain", "--from: found '%s', expected an address such as 192.0.2.1 or 2001:db8::1", o->from);
     if (o->tls != NULL && strcmp(o->tls, "1.2") != 0 && strcmp(o->tls, "1.3") != 0)
         return cmd_misused("explain", "--tls: found '%s', expected 1.2 or 1.3", o->tls);
+    if (o->groups != NULL && !read_groups(o->groups, v))
+        return cmd_misused("explain",
+                           "--groups: found '%s', expected key exchange groups as 'tls.groups' of the "
+                           "configuration has them, apart by ',', such as X25519,P-256",
+                           o->groups);
     if (o->verifies != NULL && !read_kinds(o->verifies, v))
         return cmd_misused(
             "explain",
@@ -205,12 +240,19 @@ static int with_bindings(const struct door_bindings *bindings, void *arg)
 }
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},   {"sni", required_argument, NULL, 's'},
-    {"alpn", required_argument, NULL, 'a'},     {"from", required_argument, NULL, 'f'},
-    {"identity", required_argument, NULL, 'i'}, {"listener", required_argument, NULL, 'l'},
-    {"tls", required_argument, NULL, 't'},      {"verifies", required_argument, NULL, 'v'},
-    {"quic", no_argument, NULL, 'q'},           {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},           {0},
+    {"config", required_argument, NULL, 'c'},
+    {"sni", required_argument, NULL, 's'},
+    {"alpn", required_argument, NULL, 'a'},
+    {"from", required_argument, NULL, 'f'},
+    {"identity", required_argument, NULL, 'i'},
+    {"listener", required_argument, NULL, 'l'},
+    {"tls", required_argument, NULL, 't'},
+    {"groups", required_argument, NULL, 'g'},
+    {"verifies", required_argument, NULL, 'v'},
+    {"quic", no_argument, NULL, 'q'},
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 static bool take(struct options *o, int c)
@@ -222,6 +264,7 @@ static bool take(struct options *o, int c)
                         : c == 'i' ? &o->identity
                         : c == 'l' ? &o->listener
                         : c == 't' ? &o->tls
+                        : c == 'g' ? &o->groups
                         : c == 'v' ? &o->verifies
                                    : NULL;
     if (text != NULL)

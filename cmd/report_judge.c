@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "base/hostport.h"
 #include "base/tls_group.h"
 #include "hello/offers.h"
 #include "net/addr.h"
@@ -98,14 +97,12 @@ static enum would_verdict verdict_on(const struct would *w, const struct audit_l
 /* ---- who it is ---- */
 
 /* The network of a peer such as "192.0.2.1:443"; what is no address stays as it is. */
-static struct str network_of(const struct report *r, struct str peer, char space[NET_ADDR_TEXT_MAX])
+static struct str network_of(const struct report *r, const struct audit_line *line,
+                             char space[NET_ADDR_TEXT_MAX])
 {
-    char text[NET_ADDR_TEXT_MAX], host[HOST_MAX];
-    uint16_t port;
     struct net_addr a;
-    if (!str_copy(text, sizeof(text), peer.p, peer.len) ||
-        str_host_port(text, peer.len, host, &port, NULL) != 0 || !net_addr_parse(host, 0, &a))
-        return peer;
+    if (!audit_peer(line, &a))
+        return line->v[AUDIT_PEER];
     unsigned bits = a.family == AF_INET ? 32 : 128, prefix = a.family == AF_INET ? r->prefix4 : r->prefix6;
     for (unsigned bit = prefix; bit < bits; bit++)
         a.ip[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
@@ -129,7 +126,7 @@ static void count_client(const struct report *r, struct report_answer *a, const 
     char key[KEY_PARTS * REPORT_TEXT_MAX], network[NET_ADDR_TEXT_MAX];
     size_t n = 0;
     put_part(key, &n, line->v[AUDIT_IDENTITY]);
-    put_part(key, &n, network_of(r, line->v[AUDIT_PEER], network));
+    put_part(key, &n, network_of(r, line, network));
     put_part(key, &n, line->v[AUDIT_JA4]);
     put_part(key, &n, line->v[AUDIT_ROUTE]);
     tally_add(a->clients, (struct str){key, n}, line->v[AUDIT_TIME]);
@@ -199,6 +196,14 @@ static bool count_route(struct report *r, struct str route)
  * they are none. */
 static bool sort_out(struct report *r, const struct audit_line *line)
 {
+    if (audit_except_holds(&r->except, line)) {
+        r->excepted++;
+        return false;
+    }
+    if (audit_line_is_challenge(line)) {
+        r->challenges++;
+        return false;
+    }
     bool hello = line->v[AUDIT_JA4].len > 0 || line->v[AUDIT_VERSION].p != NULL;
     if (!hello || line->v[AUDIT_CARRIER].p != NULL) {
         r->others++;

@@ -9,6 +9,7 @@
 
 #include "audit/line.h"
 #include "audit/tally.h"
+#include "cmd/audit_except.h"
 #include "hello/would.h"
 
 #define REPORT_QUESTIONS_MAX 8
@@ -17,7 +18,7 @@
 /* What one question found. */
 struct report_answer {
     struct would would;
-    const char *text;      /* as it was asked, "min=1.3" */
+    const char *text;      /* as it was asked, "min_version=1.3" */
     uint64_t breaking;     /* connections */
     uint64_t unknown;      /* ... of which the log does not tell */
     struct tally *clients; /* that break, by the keys of report_client() */
@@ -30,12 +31,15 @@ struct report {
     size_t routes_len;
     uint64_t route_lines[REPORT_ROUTES_MAX]; /* of each of them, whether judged or not */
     uint8_t prefix4, prefix6;                /* of networks that addresses are put together by */
+    struct audit_except except;              /* leave these out */
     bool passed;                             /* judge those too that the door passes through */
     uint64_t connections;                    /* that were judged */
     /* Not judged: */
-    uint64_t unshaken; /* no handshake was completed */
-    uint64_t through;  /* TLS was passed through: others decide what is spoken */
-    uint64_t others;   /* no TLS, or a stream of a connection that has a line of its own */
+    uint64_t unshaken;   /* no handshake was completed */
+    uint64_t through;    /* TLS was passed through: others decide what is spoken */
+    uint64_t challenges; /* CAs were shown the certificate for a challenge, before any route */
+    uint64_t excepted;   /* lines of any kind that `except` names */
+    uint64_t others;     /* no TLS, or a stream of a connection that has a line of its own */
 };
 
 /* Take a line in: of its connections each is judged by each question. */

@@ -49,7 +49,7 @@ static int add_question(struct report *r, const char *text)
     struct report_answer *a = &r->answer[r->answers];
     struct err err;
     if (strcmp(text, "all") == 0) {
-        int status = add_question(r, "min=1.3");
+        int status = add_question(r, "min_version=1.3");
         return status == CMD_OK ? add_question(r, "pq=require") : status;
     }
     if (r->answers == REPORT_QUESTIONS_MAX)
@@ -100,17 +100,12 @@ static bool read_prefixes(const char *text, struct report *r)
 }
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"since", required_argument, NULL, 's'},
-    {"route", required_argument, NULL, 'r'},
-    {"would", required_argument, NULL, 'w'},
-    {"top", required_argument, NULL, 't'},
-    {"clients", required_argument, NULL, 'k'},
-    {"prefix", required_argument, NULL, 'p'},
-    {"passed", no_argument, NULL, 'P'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"config", required_argument, NULL, 'c'},  {"since", required_argument, NULL, 's'},
+    {"route", required_argument, NULL, 'r'},   {"would", required_argument, NULL, 'w'},
+    {"except", required_argument, NULL, 'x'},  {"top", required_argument, NULL, 't'},
+    {"clients", required_argument, NULL, 'k'}, {"prefix", required_argument, NULL, 'p'},
+    {"passed", no_argument, NULL, 'P'},        {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},          {0},
 };
 
 /* One option. CMD_OK, or the exit status. */
@@ -118,6 +113,7 @@ static int take(struct work *w, int c)
 {
     struct options *o = &w->options;
     struct report *r = &w->report;
+    struct err err;
     switch (c) {
     case 'c':
         o->config = optarg;
@@ -132,6 +128,10 @@ static int take(struct work *w, int c)
         return CMD_OK;
     case 'w':
         return add_question(r, optarg);
+    case 'x':
+        return audit_except_add(&r->except, optarg, &err) == 0
+                   ? CMD_OK
+                   : cmd_misused("report", "--except: %s", err.text);
     case 't':
         return read_count(optarg, 0, TOP_MAX, &o->top)
                    ? CMD_OK
@@ -195,11 +195,12 @@ static void tell_json(const struct work *w)
     json_t *answers = json_array();
     for (size_t i = 0; i < r->answers; i++)
         json_array_append_new(answers, answer_json(w, &r->answer[i]));
-    json_t *all = json_pack("{s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I, s:I}, s:o}", "lines",
+    json_t *all = json_pack("{s:I, s:I, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "lines",
                             (json_int_t)w->log.lines, "bad_lines", (json_int_t)w->log.bad, "first",
                             w->log.first, "last", w->log.last, "connections", (json_int_t)r->connections,
                             "not_judged", "no_handshake", (json_int_t)r->unshaken, "passed_through",
-                            (json_int_t)r->through, "other", (json_int_t)r->others, "answers", answers);
+                            (json_int_t)r->through, "challenges", (json_int_t)r->challenges, "excepted",
+                            (json_int_t)r->excepted, "other", (json_int_t)r->others, "answers", answers);
     cmd_print_json(all);
     json_decref(all);
 }
@@ -305,6 +306,10 @@ static void tell_text(const struct work *w)
         printf("; beside them %s without a handshake, and %s whose TLS was passed through",
                number(r->unshaken, b), number(r->through, c));
     printf("\n");
+    if (r->challenges > 0)
+        printf("not judged: %s of CAs that came for a challenge (tls-alpn-01)\n", number(r->challenges, a));
+    if (r->excepted > 0)
+        printf("left out by --except: %s\n", number(r->excepted, a));
     if (w->log.bad > 0)
         printf("%s lines could not be read\n", number(w->log.bad, a));
     for (size_t i = 0; i < r->answers; i++)

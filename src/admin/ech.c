@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /ech: the public name, the ECHConfigList that is offered, the keys that open, and the records that are
- * published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. With
- * ?name=NAME also whether some route is for that name ("routed"). POST
- * /ech/publish: push all records now; {"hurried":N} is the figure that GET /ech tells once that is over. POST
- * /ech/withdraw?name=NAME: take a record out of the DNS:
- * {"withdrawn":NAME}. Status 409 with {"error":...} where that cannot be. */
+/* GET /ech: the public name, the ECHConfigList that is offered, the keys that open, and the records that
+ * are published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. With
+ * ?name=NAME also whether some route is for that name ("routed"). POST /ech/publish: push all records now;
+ * {"hurried":N} is the figure that GET /ech tells once that is over. POST /ech/withdraw?name=NAME: take a
+ * record out of the DNS: {"withdrawn":NAME}. Status 409 with {"error":...} where that cannot be. */
 #include "ech/publisher.h"
 
 #include <string.h>
@@ -162,5 +161,8 @@ bool admin_ech_metrics(struct buf *b, const struct door *door)
                "cardea_ech_records_total{what=\"failed\"} %llu\n",
                (unsigned long long)figures.pushed, (unsigned long long)figures.failed) &&
            admin_gauge(b, "ech_records_stale", "HTTPS records without the key that is offered") &&
-           buf_printf(b, "cardea_ech_records_stale %zu\n", stale);
+           buf_printf(b, "cardea_ech_records_stale %zu\n", stale) &&
+           admin_gauge(b, "ech_backends_untold",
+                       "Names of backends whose ECH config the DNS did not tell when it was last asked") &&
+           buf_printf(b, "cardea_ech_backends_untold %zu\n", door_ech_untold(door));
 }

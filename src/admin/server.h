@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the running door tells about itself and lets itself be told, over HTTP: on a unix socket that only its
- * owner may open (GET /status, GET /sessions, GET /certificates, GET /metrics, POST /reload, POST
- * /certificates/swap), and, where the
- * configuration says so, GET /metrics on a TCP port. */
+/* What the running door tells about itself and lets itself be told, over HTTP: on a unix socket that only
+ * its owner may open (GET /status, GET /sessions, GET /certificates, GET /metrics, POST /reload, POST
+ * /certificates/swap), and, where the configuration says so, GET /metrics on a TCP port. */
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
 

@@ -2,10 +2,10 @@
 #include "audit/line.h"
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "audit/reason.h"
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/hex.h"
@@ -30,6 +30,7 @@ static const struct str names[AUDIT_FIELDS] = {
     NAME(AUDIT_OFFERS_CIPHERS, "offers_ciphers"),
     NAME(AUDIT_IDENTITY, "identity"),
     NAME(AUDIT_OFFER, "offer"),
+    NAME(AUDIT_REASON, "reason"),
 #undef NAME
 };
 
@@ -274,4 +275,9 @@ void audit_line_text(struct str value, char *ret, size_t cap)
     utf8_mend(ret);
     json_decref(text);
     buf_free(&quoted);
+}
+
+bool audit_line_is_challenge(const struct audit_line *line)
+{
+    return str_is(line->v[AUDIT_REASON], close_reason_word(CLOSE_CHALLENGE));
 }

@@ -4,6 +4,7 @@
 #ifndef CARDEA_AUDIT_LINE_H
 #define CARDEA_AUDIT_LINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/str.h"
@@ -25,6 +26,7 @@ enum audit_field {
     AUDIT_OFFERS_CIPHERS,
     AUDIT_IDENTITY,
     AUDIT_OFFER,
+    AUDIT_REASON,
     AUDIT_FIELDS
 };
 
@@ -40,6 +42,9 @@ struct audit_line {
  * one; else what is wrong with it, static text. Fields that are not looked for may hold anything;
  * UTF-8 is not checked. */
 const char *audit_line_read(const char *text, size_t len, struct audit_line *ret);
+
+/* Is it of a CA that was shown the certificate for a challenge of acme-tls/1? No client, and of no route. */
+bool audit_line_is_challenge(const struct audit_line *line);
 
 /* A text with its escapes resolved, NUL-terminated and cut to `cap` (>= 1) bytes; what is no escape stays as
  * it stands, and each byte that is no UTF-8, or was when it was whole, becomes '?'. */

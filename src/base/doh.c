@@ -7,7 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/str.h"
 
 #define HTTPS "https://"

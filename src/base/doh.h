@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-#include "base/buf.h"
-#include "base/err.h"
+struct buf;
+struct err;
 
 struct doh_resolver {
     const char *url;   /* https:, where it answers; NULL: there is none */

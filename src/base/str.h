@@ -55,9 +55,8 @@ bool str_u64(const char *text, uint64_t max, uint64_t *ret);
 /* Append a number in decimal, without the cost of buf_printf(). */
 bool str_put_u64(struct buf *b, uint64_t v);
 
-/* Append `p` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD (RFC 8259,
- * 8.1); what a terminal would obey (C1 controls, bidirectional overrides) is escaped as control characters
- * are. */
+/* Append `p` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD (RFC 8259, 8.1); what
+ * a terminal would obey (C1 controls, bidirectional overrides) is escaped as control characters are. */
 bool str_json(struct buf *b, const char *p, size_t len);
 
 #endif

@@ -20,8 +20,7 @@ struct env_md_st;
 struct evp_pkey_st *key_make(enum key_kind kind);
 
 /* What a key is, private or public: as key_kind_name() where it is of one of those kinds, else as near to
- * that as it goes
- * ("RSA-1024", "of another kind"). NULL is allowed. Returns `ret`. */
+ * that as it goes ("RSA-1024", "of another kind"). NULL is allowed. Returns `ret`. */
 const char *key_describe(const struct evp_pkey_st *key, char ret[KEY_TEXT_MAX]);
 
 /* As AWS-LC has it: EVP_PKEY_EC with the NID of the curve, EVP_PKEY_RSA with the bits, or another type. */

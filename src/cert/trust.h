@@ -90,13 +90,13 @@ struct trust_refusal {
  * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
  * the chain is refused; certificates further up are checked where the bundle has a CRL of their issuer's
  * name, and then one must be valid and by the issuer's key too; an issuer further up of whose name there is
- * none is not asked. Of several the newest valid one decides;
- * whoever is listed in any other that the issuer has signed is revoked all the same, unless that one is older
- * (by thisUpdate, then CRLNumber): an expired one, one not valid yet, and those not taken count here. Anchors
- * are not looked up in CRLs: the bundle is why we trust them. Not taken are delta and indirect CRLs, those
- * for some reasons only, and those with a critical extension that is not known. A revoked
- * leaf is refused; of a revoked CA another way around it may prove the leaf. Refused as well: RSA keys under
- * 2048 bits and, below the anchor, over 8192, and signatures with MD5 or SHA-1 below the anchor. */
+ * none is not asked. Of several the newest valid one decides; whoever is listed in any other that the issuer
+ * has signed is revoked all the same, unless that one is older (by thisUpdate, then CRLNumber): an expired
+ * one, one not valid yet, and those not taken count here. Anchors are not looked up in CRLs: the bundle is
+ * why we trust them. Not taken are delta and indirect CRLs, those for some reasons only, and those with a
+ * critical extension that is not known. A revoked leaf is refused; of a revoked CA another way around it may
+ * prove the leaf. Refused as well: RSA keys under 2048 bits and, below the anchor, over 8192, and signatures
+ * with MD5 or SHA-1 below the anchor. */
 int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER *chain,
                  enum trust_purpose purpose, const char *host, int64_t now, struct trust_refusal *ret,
                  struct err *err);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/ech_limits.h"
+#include "base/err.h"
 #include "base/hostname.h"
 #include "config/verify_certificates.h"
 

@@ -15,11 +15,13 @@
 
 #define SOURCE_MAGIC 0xec450521u
 
-/* How long an answer holds, whatever it says; one that says nothing; and when to try again. */
+/* How long an answer holds, whatever it says; one that says nothing; and when to try again: after a second at
+ * first, then twice as long each time. */
 #define TTL_MIN 1
 #define TTL_MAX 86400
 #define TTL_UNSAID 300
-#define AGAIN_NS (30 * NSEC_PER_SEC)
+#define AGAIN_NS NSEC_PER_SEC
+#define AGAIN_MAX_NS (30 * NSEC_PER_SEC)
 
 struct ech_source {
     uint32_t magic;
@@ -32,7 +34,9 @@ struct ech_source {
     struct err why; /* there are none */
     bool none;      /* ... as the DNS says */
     bool known;     /* it has been asked for */
+    bool failing;   /* ... and the last time nobody told */
     int64_t due;    /* monotonic: when to ask next */
+    int64_t again;  /* ns waited for that, while nobody tells */
     struct ech_lookup *lookup;
     /* While it is kept. */
     struct loop *loop;
@@ -114,6 +118,7 @@ bool ech_source_is(const struct ech_source *s, const struct doh_resolver *resolv
 static void note(struct ech_source *s, struct str configs, const struct err *why)
 {
     pthread_mutex_lock(&s->lock);
+    s->failing = why != NULL;
     if (why == NULL) {
         s->configs.len = 0;
         s->none = configs.len == 0;
@@ -126,6 +131,12 @@ static void note(struct ech_source *s, struct str configs, const struct err *why
     pthread_mutex_unlock(&s->lock);
 }
 
+static int64_t wait_longer(struct ech_source *s)
+{
+    s->again = s->again == 0 ? AGAIN_NS : MIN(2 * s->again, AGAIN_MAX_NS);
+    return s->again;
+}
+
 static void on_looked_up(void *arg, const struct ech_told *told, const struct err *why)
 {
     struct ech_source *s = arg;
@@ -134,7 +145,9 @@ static void on_looked_up(void *arg, const struct ech_told *told, const struct er
     uint32_t holds = MAX((uint32_t)TTL_MIN, MIN(ttl == 0 ? TTL_UNSAID : ttl, (uint32_t)TTL_MAX));
     s->lookup = NULL;
     note(s, told == NULL ? (struct str){0} : told->configs, why);
-    s->due = clock_monotonic() + (why != NULL ? AGAIN_NS : holds * NSEC_PER_SEC);
+    if (why == NULL)
+        s->again = 0;
+    s->due = clock_monotonic() + (why != NULL ? wait_longer(s) : holds * NSEC_PER_SEC);
     arm(s);
     if (s->waiting != NULL && --*s->waiting == 0)
         loop_stop(s->waits);
@@ -165,7 +178,7 @@ static void note_all(struct ech_source *const *v, size_t n, const struct err *wh
     for (size_t i = 0; i < n; i++)
         if (!v[i]->known) {
             note(v[i], (struct str){0}, why);
-            v[i]->due = clock_monotonic() + AGAIN_NS;
+            v[i]->due = clock_monotonic() + wait_longer(v[i]);
         }
 }
 
@@ -255,4 +268,20 @@ bool ech_source_is_unknown(struct ech_source *s, struct err *ret_why)
     *ret_why = s->why;
     pthread_mutex_unlock(&s->lock);
     return unknown;
+}
+
+bool ech_source_is_failing(struct ech_source *s, struct err *ret_words)
+{
+    CHECK_MAGIC(s, SOURCE_MAGIC);
+    pthread_mutex_lock(&s->lock);
+    bool failing = s->failing, unknown = s->configs.len == 0 && !s->none;
+    if (failing)
+        err_set(ret_words, "the DNS does not tell the ECH config of %s: %s; until it does, %s", s->host,
+                s->why.text,
+                unknown ? "its name goes in the clear, or nothing where ECH is required"
+                        : "what it told before holds");
+    else
+        err_set(ret_words, "the DNS tells the ECH config of %s again", s->host);
+    pthread_mutex_unlock(&s->lock);
+    return failing;
 }

@@ -44,4 +44,8 @@ void ech_source_read(struct ech_source *s, struct buf *ret);
 /* Is there none since nobody has told? `ret_why`: for people, why there is none. */
 bool ech_source_is_unknown(struct ech_source *s, struct err *ret_why);
 
+/* Did nobody tell when it was last asked? `ret_words`: for people, why not and what that means, or that it
+ * does again. */
+bool ech_source_is_failing(struct ech_source *s, struct err *ret_words);
+
 #endif

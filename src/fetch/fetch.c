@@ -182,6 +182,7 @@ struct fetcher *fetcher_new(struct loop *loop, struct err *err)
         curl->multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) == CURLM_OK &&
         curl->multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timeout) == CURLM_OK &&
         curl->multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) == CURLM_OK &&
+        curl->multi_setopt(f->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
         curl->multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX) == CURLM_OK)
         return f;
     err_set(err, "libcurl %s could not begin", curl->version_info(CURLVERSION_NOW)->version);

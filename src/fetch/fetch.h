@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP requests to others (a CA, an OCSP responder, an ask hook), on a loop, without waiting. libcurl does
- * it, and is loaded when the first fetcher is made. HTTP/1.1; TLS 1.2 at least; no proxy, also where the
- * environment names one. Whether a server has proven who it is is decided by cert/trust.h, before anything is
- * said to it. */
+ * it, and is loaded when the first fetcher is made. HTTP/2 where a server that proves itself takes it, else
+ * HTTP/1.1; TLS 1.2 at least; no proxy, also where the environment names one. Whether a server has proven who
+ * it is is decided by cert/trust.h, before any request is said to it. */
 #ifndef CARDEA_FETCH_FETCH_H
 #define CARDEA_FETCH_FETCH_H
 

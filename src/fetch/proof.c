@@ -28,12 +28,20 @@
 #define HOST_FLAGS 0
 #endif
 
+/* When the request ends, however it does, its connection is closed, or kept for those that follow. */
+static bool keep_connection(struct fetch *t, bool keep)
+{
+    return t->fetcher->curl->easy_setopt(t->easy, CURLOPT_FORBID_REUSE, keep ? 0L : 1L) == CURLE_OK;
+}
+
 /* What libcurl has opened is new, and has not been judged. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct fetch *t = arg;
     (void)purpose;
     t->is_new = true;
+    if (!keep_connection(t, false))
+        return CURL_SOCKET_BAD;
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
@@ -127,7 +135,7 @@ static int on_connected(void *arg, char *to, char *from, int to_port, int from_p
 {
     struct fetch *t = arg;
     (void)to, (void)from, (void)to_port, (void)from_port;
-    bool good = !t->is_new || judge(t, &t->distrust) == 0;
+    bool good = !t->is_new || (judge(t, &t->distrust) == 0 && keep_connection(t, true));
     t->is_new = false;
     if (good)
         return CURL_PREREQFUNC_OK;

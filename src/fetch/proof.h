@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does a server prove who it is? libcurl shakes hands with anyone and calls back before it says anything;
- * what the server has shown is judged by cert/trust.h then, as that of every other peer.
+/* Does a server prove who it is? libcurl shakes hands with anyone and calls back before it sends the
+ * request (of HTTP/2 it has sent its preface, which is the same for all); what the server has shown is judged
+ * by cert/trust.h then, as that of every other peer.
  *
- * A connection is judged once, when it is new. libcurl takes it for later requests to the same host and port
- * with the same CA file only; and one of a request that asks for no proof never for one that does. */
+ * A connection is judged once, when it is new, and until then it is not one that libcurl may keep: one of
+ * HTTP/2 outlives a request that is broken off. libcurl takes it for later requests to the same host and port
+ * with the same CA file only, one after the other (CURLPIPE_NOTHING: none joins while another has it); and
+ * one of a request that asks for no proof never for one that does. */
 #ifndef CARDEA_FETCH_PROOF_H
 #define CARDEA_FETCH_PROOF_H
 

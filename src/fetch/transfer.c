@@ -98,7 +98,6 @@ static bool set_common(const struct curl_library *curl, struct fetch *t)
     return restrict_schemes(curl, e) && curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
-           curl->easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_USERAGENT, "cardea/" CARDEA_VERSION) == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_ERRORBUFFER, t->trouble) == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_content) == CURLE_OK &&
@@ -106,6 +105,16 @@ static bool set_common(const struct curl_library *curl, struct fetch *t)
            curl->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_HEADERDATA, t) == CURLE_OK &&
            curl->easy_setopt(e, CURLOPT_PRIVATE, t) == CURLE_OK;
+}
+
+/* HTTP/2 is offered, and HTTP/1.1 where a server (or libcurl) has no other. Who proves nothing is given the
+ * simpler one to talk in. */
+static bool set_version(const struct curl_library *curl, struct fetch *t, bool unproven)
+{
+    CURL *e = t->easy;
+    return (!unproven &&
+            curl->easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) == CURLE_OK) ||
+           curl->easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK;
 }
 
 static bool set_trust(const struct curl_library *curl, struct fetch *t, const struct fetch_request *r)
@@ -196,8 +205,9 @@ struct fetch *transfer_new(struct fetcher *f, const struct fetch_request *r, str
     t->ca_file = r->ca_file != NULL ? strdup(r->ca_file) : NULL;
     list_init(&t->node);
     t->easy = f->curl->easy_init();
-    if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t, r) && set_request(f->curl, t, r) &&
-        set_place(f->curl, t, r->connect_to) && set_fields(f->curl, t, r))
+    if (t->easy != NULL && set_common(f->curl, t) && set_version(f->curl, t, r->unproven) &&
+        set_trust(f->curl, t, r) && set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to) &&
+        set_fields(f->curl, t, r))
         return t;
     err_set(err, "%s: libcurl %s does not take the request", t->name,
             f->curl->version_info(CURLVERSION_NOW)->version);

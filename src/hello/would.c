@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "base/tls_group.h"
+#include "base/tls_version.h"
 
 #define TLS_1_2 0x0303
 #define TLS_1_3 0x0304
@@ -50,15 +51,23 @@ static int read_ciphers(const char *list, struct would *ret, struct err *err)
                           : err_set(err, "ciphers: found none, expected their IANA names, ':' between two");
 }
 
+static bool read_min(const char *text, struct would *ret)
+{
+    size_t key = strcspn(text, "=");
+    const char *version = text[key] == '=' ? text + key + 1 : "";
+    if (!tls_version_is_min(text, key) || (strcmp(version, "1.2") != 0 && strcmp(version, "1.3") != 0))
+        return false;
+    ret->kind = WOULD_MIN;
+    ret->min = version[2] == '2' ? TLS_1_2 : TLS_1_3;
+    return true;
+}
+
 int would_parse(const char *text, struct would *ret, struct err *err)
 {
     static const char ciphers[] = "ciphers=";
     *ret = (struct would){0};
-    if (strcmp(text, "min=1.2") == 0 || strcmp(text, "min=1.3") == 0) {
-        ret->kind = WOULD_MIN;
-        ret->min = text[strlen(text) - 1] == '2' ? TLS_1_2 : TLS_1_3;
+    if (read_min(text, ret))
         return 0;
-    }
     if (strcmp(text, "pq=require") == 0) {
         ret->kind = WOULD_PQ;
         return 0;
@@ -67,7 +76,8 @@ int would_parse(const char *text, struct would *ret, struct err *err)
         ret->kind = WOULD_CIPHERS;
         return read_ciphers(text + strlen(ciphers), ret, err);
     }
-    return err_set(err, "found '%s', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME", text);
+    return err_set(
+        err, "found '%s', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME", text);
 }
 
 /* The offer ------------------------------------------------------------------------------------------ */

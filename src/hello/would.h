@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whom a stricter floor would turn away: a question ("min=1.3"), held against what a client has offered.
- * Pure. Asked of hellos in a capture and of lines of the audit log. */
+/* Whom a stricter floor would turn away: a question ("min_version=1.3"), held against what a client has
+ * offered. Pure. Asked of hellos in a capture and of lines of the audit log. */
 #ifndef CARDEA_HELLO_WOULD_H
 #define CARDEA_HELLO_WOULD_H
 
@@ -44,8 +44,8 @@ enum would_verdict {
     WOULD_VERDICTS,
 };
 
-/* Read "min=1.2", "min=1.3", "pq=require" or "ciphers=NAME:NAME" (tables/ciphers.def, ',' or ':' between
- * two). -1: it is something else, *err says what was expected. */
+/* Read "min_version=1.2", "min_version=1.3" (or "min=" for short), "pq=require" or "ciphers=NAME:NAME"
+ * (tables/ciphers.def, ',' or ':' between two). -1: it is something else, *err says what was expected. */
 int would_parse(const char *text, struct would *ret, struct err *err);
 
 /* What a hello offers; lives as long as its message. */

@@ -31,9 +31,8 @@ struct obtainer_settings {
     unsigned orders;     /* under way at once */
 };
 
-/* With a book that was opened and nobody else has; it is closed by obtainer_free(). `fetcher`
- * (NULL: nothing can be obtained) and `asker` are borrowed. Never NULL; what it
- * cannot do it tells by notices. */
+/* With a book that was opened and nobody else has; it is closed by obtainer_free(). `fetcher` (NULL:
+ * nothing can be obtained) and `asker` are borrowed. Never NULL; what it cannot do it tells by notices. */
 struct obtainer *obtainer_new(struct book *book, struct fetcher *fetcher, struct asker *asker,
                               const struct obtainer_owner *owner);
 
@@ -120,9 +119,9 @@ int obtainer_forget(struct obtainer *o, int64_t *ids, int count, struct err *err
 
 /* Revoke at their CAs all certificates of lineages on demand that have the name, in memory or not: by our
  * account, or where the CA does not take that by the certificate's own key (RFC 8555, 7.6). Those that have
- * expired are left. `wish` (NULL: none) says whom to believe at
- * its CAs. `done` is called once, from within or later: how many
- * are revoked, and `err` (else NULL) where one could not be; then the rest was not tried. */
+ * expired are left. `wish` (NULL: none) says whom to believe at its CAs. `done` is called once, from within
+ * or later: how many are revoked, and `err` (else NULL) where one could not be; then the rest was not
+ * tried. */
 typedef void obtainer_revoked(void *arg, int count, const struct err *err);
 void obtainer_revoke(struct obtainer *o, const char *name, const struct acme_wish *wish,
                      obtainer_revoked *done, void *arg);

@@ -38,8 +38,8 @@ struct program {
     struct timer patience;
 };
 
-/* Start argv[0] (a path) with these words and this environment. `loop`, `changed`, `gone`, `owner`
- * and `among` are set before. Returns our end of the pair, non-blocking, or -1 with errno: then there is no
+/* Start argv[0] (a path) with these words and this environment. `loop`, `changed`, `gone`, `owner` and
+ * `among` are set before. Returns our end of the pair, non-blocking, or -1 with errno: then there is no
  * process, and the struct is not in use. */
 int program_start(struct program *p, char *const argv[], char *const envp[]);
 

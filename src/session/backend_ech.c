@@ -13,6 +13,7 @@
 struct place {
     struct list node;
     struct ech_source *source;
+    bool complained; /* it fails, and that has been told */
 };
 
 /* The one that is there from a configuration before, or a new one. Borrowed. */
@@ -110,6 +111,27 @@ void backend_ech_keep(struct snapshot_shared *shared, struct loop *loop)
         else
             ech_source_keep(p->source, loop);
     }
+}
+
+bool backend_ech_news(struct snapshot_shared *shared, struct err *ret)
+{
+    for (struct list *n = shared->ech_sources.next; n != &shared->ech_sources; n = n->next) {
+        struct place *p = CONTAINER_OF(n, struct place, node);
+        bool fails = ech_source_is_failing(p->source, ret), told = p->complained;
+        p->complained = fails;
+        if (fails != told)
+            return true;
+    }
+    return false;
+}
+
+size_t backend_ech_failing(const struct snapshot_shared *shared)
+{
+    size_t count = 0;
+    struct err why;
+    for (struct list *n = shared->ech_sources.next; n != &shared->ech_sources; n = n->next)
+        count += ech_source_is_failing(CONTAINER_OF(n, struct place, node)->source, &why);
+    return count;
 }
 
 void backend_ech_forget(struct snapshot_shared *shared)

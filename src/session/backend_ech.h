@@ -32,6 +32,13 @@ void backend_ech_ask(struct snapshot_shared *shared);
 /* Ask anew in time, on that loop, for all that are in use. */
 void backend_ech_keep(struct snapshot_shared *shared, struct loop *loop);
 
+/* Of the names that are asked for, one for which the DNS has ceased to tell what there is since the last
+ * call, or tells again. False: there is no other. `ret`: for people. */
+bool backend_ech_news(struct snapshot_shared *shared, struct err *ret);
+
+/* For how many it does not tell now. */
+size_t backend_ech_failing(const struct snapshot_shared *shared);
+
 /* At the end of `shared`. */
 void backend_ech_forget(struct snapshot_shared *shared);
 

@@ -67,7 +67,10 @@ static void forget_ech(void *arg)
  * longer now, is left in peace. What is wrong in the folder is told once. */
 static void turn_ech(struct door *d)
 {
+    struct err news;
     backend_ech_keep(&d->shared, d->loop);
+    while (backend_ech_news(&d->shared, &news))
+        door_notify(d, news.text);
     for (struct list *n = d->shared.ech_places.next; n != &d->shared.ech_places; n = n->next) {
         struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
         if (place->ring != d->snap->ech)
@@ -383,6 +386,11 @@ uint64_t door_packets_astray(const struct door *d, uint64_t *ret_dropped)
 struct ech_publisher *door_publisher(const struct door *d)
 {
     return d->publisher;
+}
+
+size_t door_ech_untold(const struct door *d)
+{
+    return backend_ech_failing(&d->shared);
 }
 
 const struct snapshot *door_snapshot(const struct door *d)

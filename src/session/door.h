@@ -94,6 +94,9 @@ const struct snapshot *door_snapshot(const struct door *door);
 /* Who keeps HTTPS records up to date (ech/publisher.h). Borrowed. */
 struct ech_publisher *door_publisher(const struct door *door);
 
+/* For how many names of backends the DNS does not tell the ECHConfigs now. */
+size_t door_ech_untold(const struct door *door);
+
 /* Connections now. */
 size_t door_connections(const struct door *door);
 

@@ -35,19 +35,15 @@ static const uint8_t all_groups[] = {
 #undef X
 };
 
-/* The bodies of extensions: vectors with their length before them. */
-static const uint8_t groups_extension[] = {
-    U16(sizeof(all_groups)),
-#define X(name, code, hybrid, remark) U16(code),
-#include "tables/groups.def"
-#undef X
-};
+#define GROUPS_BODY_MAX (2 + sizeof(all_groups))
 
+/* The body of an extension: a vector with its length before it. */
 static const uint8_t versions_extension[] = {4, U16(CONFIG_TLS_1_3), U16(CONFIG_TLS_1_2)};
 
 /* A hello and what it points to. */
 struct made {
     struct hello hello;
+    uint8_t groups[GROUPS_BODY_MAX];
     uint8_t signatures[2 * CERT_KEY_KINDS * CERT_KIND_SIGALGS_MAX];
 };
 
@@ -70,12 +66,28 @@ static struct cursor put_signatures(const struct foresee_client *c, struct made 
     return cursor_of(m->signatures, (size_t)(w.p - m->signatures));
 }
 
+/* The body of supported_groups: a vector with its length before it. */
+static struct cursor groups_body(const struct foresee_client *c, uint8_t space[GROUPS_BODY_MAX])
+{
+    struct writer w = writer_of(space, GROUPS_BODY_MAX);
+    size_t len = c->groups_len > 0 ? 2 * c->groups_len : sizeof(all_groups);
+    writer_uint(&w, 2, len);
+    for (size_t i = 0; i < c->groups_len; i++)
+        writer_uint(&w, 2, c->groups[i]);
+    if (c->groups_len == 0)
+        writer_bytes(&w, all_groups, sizeof(all_groups));
+    CHECK(!w.full);
+    return cursor_of(space, 2 + len);
+}
+
 static void make_hello(const struct foresee_client *c, struct made *m)
 {
     struct hello *h = &m->hello;
+    struct cursor groups = groups_body(c, m->groups);
+    CHECK(cursor_skip(&groups, 2));
     *h = (struct hello){
         .cipher_suites = cursor_of(all_ciphers, sizeof(all_ciphers)),
-        .groups = cursor_of(all_groups, sizeof(all_groups)),
+        .groups = groups,
         .signatures = put_signatures(c, m),
         .alpn = cursor_of(c->alpn, c->alpn_len),
         .legacy_version = CONFIG_TLS_1_2,
@@ -168,12 +180,12 @@ static bool choose_certificate(const struct snapshot *snap, const struct foresee
 }
 
 /* Of its versions and groups. */
-static const char *refusal_of(const struct tls_server *server, const struct foresee_client *c)
+static const char *refusal_of(const struct tls_server *server, const struct foresee_client *c,
+                              struct cursor groups)
 {
     bool listed = c->version >= CONFIG_TLS_1_3; /* supported_versions is an extension of TLS 1.3 */
     const struct tls_groups_offer offer = {
-        .versions = cursor_of(versions_extension, listed ? sizeof(versions_extension) : 0),
-        .groups = cursor_of(groups_extension, sizeof(groups_extension))};
+        .versions = cursor_of(versions_extension, listed ? sizeof(versions_extension) : 0), .groups = groups};
     return tls_server_refusal(server, &offer);
 }
 
@@ -183,7 +195,9 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
                         struct foresight *f)
 {
     bool refused = false;
-    const char *refusal = refusal_of(server, c);
+    uint8_t space[GROUPS_BODY_MAX];
+    struct cursor groups = groups_body(c, space);
+    const char *refusal = refusal_of(server, c, groups);
     char why[128];
     f->version = hello->query.version;
     if (refusal != NULL)
@@ -196,6 +210,9 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
                  tls_version_name((uint16_t)tls->min_version), tls_version_name(c->version));
         return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_PROTOCOL_VERSION, why);
     }
+    if (!tls_server_shares_group(server, f->version, groups))
+        return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_HANDSHAKE_FAILURE,
+                    "the client offers none of the key exchange groups that are taken here");
     if (f->cert != NULL && !f->looked_up && (cert_kinds_verified(&hello->query) >> f->cert->kind & 1) == 0)
         return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_HANDSHAKE_FAILURE,
                     "the client cannot verify the kind of key that the certificate has");

@@ -37,6 +37,8 @@ struct foresee_client {
     uint16_t version;                /* the highest that he offers: 0x0303 or 0x0304 */
     const enum cert_key_kind *kinds; /* of key that he can verify, most wanted first */
     size_t kinds_len;                /* 0: all, as a door prefers them */
+    const uint16_t *groups;          /* that he offers, code points of tables/groups.def */
+    size_t groups_len;               /* 0: all */
     const struct buf *pem;           /* the chain that he shows when he is asked, leaf first; NULL: none */
 };
 

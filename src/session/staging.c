@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "base/tls_version.h"
 #include "cert/cert.h"
 #include "config/config.h"
 #include "config/keys.h"
@@ -109,7 +110,7 @@ static int read_setting(const char *text, size_t len, struct staged_tls *ret, st
     size_t key = equals == NULL ? len : (size_t)(equals - text);
     const char *value = equals == NULL ? text + len : equals + 1;
     size_t left = len - (size_t)(value - text);
-    if (key == strlen("min_version") && memcmp(text, "min_version", key) == 0 && ret->min_version == 0)
+    if (tls_version_is_min(text, key) && ret->min_version == 0)
         return read_version(value, left, ret, err);
     if (key == strlen("pq") && memcmp(text, "pq", key) == 0 && ret->pq == TLS_PQ_UNSAID)
         return read_pq(value, left, ret, err);

@@ -91,3 +91,11 @@ const char *tls_groups_refuse(const struct tls_groups *ours, const struct tls_gr
     return "the client offers no post-quantum key exchange that is taken here, and that is required (pq: "
            "require)";
 }
+
+bool tls_groups_share(const struct tls_groups *ours, uint16_t version, struct cursor offered)
+{
+    for (size_t i = 0; i < ours->n; i++)
+        if ((version >= TLS13 || !tls_group_is_hybrid(ours->v[i])) && has_u16(offered, 2, ours->v[i]))
+            return true;
+    return ours->n == 0;
+}

@@ -49,4 +49,7 @@ uint16_t tls_groups_hold(const struct tls_groups *ours, const struct tls_groups_
  * of these groups: static text, else NULL. */
 const char *tls_groups_refuse(const struct tls_groups *ours, const struct tls_groups_offer *offer);
 
+/* Is one of these groups ours, and to be had in that version? Else the library ends the handshake. */
+bool tls_groups_share(const struct tls_groups *ours, uint16_t version, struct cursor offered);
+
 #endif

@@ -64,6 +64,12 @@ const char *tls_server_refusal(const struct tls_server *server, const struct tls
     return tls_groups_refuse(&server->groups, offer);
 }
 
+bool tls_server_shares_group(const struct tls_server *server, uint16_t version, struct cursor offered)
+{
+    CHECK_MAGIC(server, SERVER_MAGIC);
+    return tls_groups_share(&server->groups, version, offered);
+}
+
 static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len,
                        void *arg)
 {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cursor.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/tls_group.h"
@@ -58,6 +59,10 @@ struct str tls_server_protocol(const struct tls_server *server, struct str choic
  * is refused so gets the alert insufficient_security, before anything else of it is looked at. */
 struct tls_groups_offer;
 const char *tls_server_refusal(const struct tls_server *server, const struct tls_groups_offer *offer);
+
+/* Is one of the groups that are offered (the body of supported_groups) to be had here in that version? Who
+ * has none gets the alert handshake_failure. */
+bool tls_server_shares_group(const struct tls_server *server, uint16_t version, struct cursor offered);
 
 /* After the last handshake of its links: an open link needs nothing of it. NULL is allowed. */
 void tls_server_free(struct tls_server *server);

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from pki import openssl
-from run import Process, free_port, wait_listening
+from run import Process, free_port, wait_listening, wait_until
 
 
 class Pebble:
@@ -103,18 +103,24 @@ class Pebble:
 
 
 class Named:
-    """BIND, with one zone that a key may change. What it has is asked over its own DNS."""
+    """BIND, with one zone that a key may change. What it has is asked over its own DNS. With `cert` it answers over HTTPS, too,
+    in HTTP/2 alone."""
 
-    def __init__(self, directory, zone):
+    def __init__(self, directory, zone, cert=None):
         self.directory = directory / "named"
         self.directory.mkdir()
-        self.zone, self.port = zone, free_port()
+        self.zone, self.port, self.https_port = zone, free_port(), free_port()
         self.secret = base64.b64encode(os.urandom(32)).decode()
         self.process = None
         (self.directory / "zone").write_text(
             f"$TTL 60\n@ SOA ns.{zone}. admin.{zone}. 1 60 60 60 60\n@ NS ns.{zone}.\nns A 127.0.0.1\n* A 127.0.0.1\n@ A 127.0.0.1\n")
+        own, listens = "", ""
+        if cert:
+            own = f'tls own {{ cert-file "{cert.certificate}"; key-file "{cert.key}"; }};'
+            listens = f"listen-on port {self.https_port} tls own http default {{ 127.0.0.1; }};"
         (self.directory / "named.conf").write_text(f"""
-options {{ directory "{self.directory}"; listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+{own}
+options {{ directory "{self.directory}"; listen-on port {self.port} {{ 127.0.0.1; }}; {listens} listen-on-v6 {{ none; }};
   pid-file "{self.directory}/pid"; session-keyfile "{self.directory}/session.key"; recursion no; allow-transfer {{ none; }}; }};
 controls {{ }};
 key "acme.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
@@ -125,11 +131,21 @@ zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ gr
     def start(self):
         self.process = Process(["named", "-g", "-c", self.directory / "named.conf"], self.directory, "named")
         wait_listening(self.port, self.process, 30)
+        wait_until(lambda: "all zones loaded" in self.process.output(), self.process.output, 30)
         return self
 
     def stop(self):
         if self.process:
             self.process.stop()
+
+    def add(self, line):
+        """A line of the zone's file, before it starts."""
+        with (self.directory / "zone").open("a") as file:
+            file.write(line + "\n")
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.https_port}/dns-query"
 
     def https(self, name):
         """What the HTTPS record of a name says, in the words of a zone file, behind its TTL; "": there is none."""

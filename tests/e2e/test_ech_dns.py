@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted ClientHello by the ECHConfigs that the DNS tells, by DNS over HTTPS: `cardea connect`, and backends."""
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -10,8 +11,9 @@ import doh
 import ech
 import tls
 from capture import Capture
+from pebble import Named
 from pki import CA
-from run import SLOW, wait_until
+from run import CARDEA, SLOW, run, wait_until
 
 PUBLIC = "public.ech.test"
 NAME = "inside.ech.test"
@@ -172,6 +174,25 @@ def test_words(connect, door):
         assert done.returncode == 1 and why in done.stderr, done.stderr
 
 
+@pytest.fixture
+def bind(pki, door, keys, tmp_path):
+    """It has the door's record, and tells of it over HTTPS."""
+    server = Named(tmp_path, "ech.test", pki.server("localhost"))
+    server.add(f"{origin(door)}. HTTPS 1 . alpn=h2 ech={ech.configs(keys)[-1]}")
+    yield server.start()
+    server.stop()
+
+
+def test_bind(start_door, connect, pki, door, banner, bind):
+    """A resolver that speaks HTTP/2 and nothing else: all who ask by HTTPS reach it."""
+    words = ["--doh", bind.url, "--doh-ca", pki.ca.file]
+    done = connect(door, "--ech", "require", *words, "--transport", "tcp", f"127.0.0.1:{banner.port}", name=NAME)
+    assert good(done) and done.stderr == b"", done.stderr
+    done = run(CARDEA, "check", "--ca", pki.ca.file, "--name", NAME, *words, "--expect", "ech=accepted", door.address)
+    assert b"accepted" in done.stdout and b"EXPECTED" not in done.stdout, done.stdout + done.stderr
+    assert reached(start_door(front(pki, door, bind, "require")), door)["ech"] == "accepted"
+
+
 # Backends ---------------------------------------------------------------------------------------------------------
 
 def front(pki, door, resolver, setting):
@@ -226,3 +247,28 @@ def test_backend_none(start_door, pki, door, resolver):
     with tls.connect(start, "a.test") as sock, pytest.raises(OSError):
         sock.recv(16)
     assert "no config is known: the DNS has no ECH config" in start.audited(route="a")["detail"]
+
+
+def untold(door):
+    metrics = door.get("/metrics")[1]
+    return int(re.search(r"^cardea_ech_backends_untold (\d+)$", metrics, re.M)[1])
+
+
+def test_backend_untold(start_door, pki, door, keys, resolver):
+    """Where the DNS does not tell, the door says so, once; and when it tells again."""
+    resolver.status = 503
+    start = start_door(front(pki, door, resolver, "auto"))
+    assert reached(start, door)["ech"] == "not_ours"
+    wait_until(lambda: "its name goes in the clear" in start.process.output(), start.process.output, 10)
+    assert untold(start) == 1
+    start.reload()
+    wait_until(lambda: len(resolver.asked) > 1, "the DNS to be asked again", 20)
+    assert start.process.output().count(f"the DNS does not tell the ECH config of {NAME}: {resolver.url}: answers with status 503") == 1
+    resolver.ttl = 1
+    resolver.records[origin(door)] = [(doh.HTTPS, doh.https(ech=ech.configs(keys)[-1]))]
+    resolver.status = 200
+    wait_until(lambda: f"the DNS tells the ECH config of {NAME} again" in start.process.output(), start.process.output, 20)
+    assert untold(start) == 0
+    resolver.status = 503
+    wait_until(lambda: "what it told before holds" in start.process.output(), start.process.output, 20)
+    assert untold(start) == 1 and reached(start, door)["ech"] == "accepted"

@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import ech
 import tls
 from run import CARDEA, free_port, run
 
@@ -257,7 +258,9 @@ def test_text(tmp_path):
     ([], "--sni NAME is missing"), (["--sni", "a b"], "no host name"), (["--sni", "a", "--alpn", "h2,"], "--alpn"),
     (["--sni", "a", "--alpn", ","], "--alpn"), (["--sni", "a", "--from", "x"], "--from"),
     (["--sni", "a", "--tls", "1.1"], "--tls"), (["--sni", "a", "b"], "unexpected argument: b"),
-    (["--sni", "a", "--verifies", "P256"], "'P256'"), (["--sni", "a"], "-c FILE is missing"),
+    (["--sni", "a", "--verifies", "P256"], "'P256'"), (["--sni", "a", "--groups", ""], "--groups"),
+    (["--sni", "a", "--groups", "x25519"], "'x25519'"), (["--sni", "a", "--groups", "X25519,X25519"], "--groups"),
+    (["--sni", "a"], "-c FILE is missing"),
 ])
 def test_misused(flags, text):
     named = [] if text.startswith("-c") else ["-c", "x"]
@@ -286,6 +289,26 @@ def test_kinds_of_key(door, certificates):
         pem = shown[shown.index("-----BEGIN CERT"):shown.index("-----END CERT")] + "-----END CERTIFICATE-----\n"
         assert ssl.PEM_cert_to_DER_cert(pem) == leaf(certificates[label])
     assert explain(door, "web.test", [], None, TLS13, None, "--verifies", "ML-DSA-44")["end"]["reason"] == "handshake_failed"
+
+
+@pytest.mark.parametrize("sni, groups, most, reason", [
+    ("pq.test", "X25519", TLS13, "handshake_failed"), ("pq.test", "X25519,X25519MLKEM768", TLS13, "done"),
+    ("pq.test", "P-256,P-384", TLS13, "handshake_failed"), ("hybrids.test", "X25519,P-256", TLS13, "handshake_failed"),
+    ("hybrids.test", "X25519MLKEM768", TLS13, "done"), ("web.test", "X25519", TLS13, "done"), ("web.test", "P-384,P-256", TLS12, "done"),
+    ("web.test", "P-521", TLS13, "handshake_failed"), ("web.test", "P-521", TLS12, "handshake_failed"),
+    ("web.test", "X25519MLKEM768", TLS12, "handshake_failed"),
+])
+def test_groups(door, sni, groups, most, reason):
+    """Of a client that offers these alone, as a door judges it."""
+    said = explain(door, sni, [], None, most, None, "--groups", groups)
+    assert (said["end"] or {"reason": "done"})["reason"] == reason
+    door.mark()
+    flags = ["-groups", groups.replace(",", ":")] + (["-tls1_2"] if most == TLS12 else [])
+    shown = tls.s_client(door, sni, *flags, until=b"behind the door", program=ech.openssl4())
+    line = door.audited(sni=sni)
+    assert (line["reason"] == "handshake_failed") == (reason != "done") == (not shown.done)
+    if reason != "done":
+        assert "alert " + said["end"]["alert"].replace("_", " ") in shown.text
 
 
 def test_quic(door, pki):

@@ -203,7 +203,7 @@ def some(tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--would", "min=1.4", "x"], "--would: found 'min=1.4', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME, or all"),
+    (["--would", "min=1.4", "x"], "--would: found 'min=1.4', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME, or all"),
     (["--max-flow", "1KiB", "x"], "--max-flow: found '1KiB', expected a size from 4KiB to 1GiB"),
     (["--max-memory", "many", "x"], "--max-memory: found 'many', expected a size from 1MiB to 1GiB"),
     ([], "which connection? Give --sni NAME, or the FILE of a capture"),

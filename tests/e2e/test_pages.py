@@ -295,6 +295,8 @@ def test_tls_alpn_01(challenged):
     assert subject(said) == "challenge.test" and "ALPN protocol: acme-tls/1" in said.text, said.text
     line = challenged.audited(reason="challenge")
     assert (line["sni"], line["alpn"], "route" in line) == ("pages.test", "acme-tls/1", False)
+    told = json.loads(run(CARDEA, "report", "tls", "--json", challenged.audit_file).stdout)
+    assert told["connections"] == 0 and told["not_judged"]["challenges"] == 1, "it is no client"
 
 
 @pytest.mark.parametrize("alpn, name", [("acme-tls/1,http/1.1", "pages.test"), ("http/1.1", "pages.test"),

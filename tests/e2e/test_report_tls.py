@@ -30,10 +30,11 @@ def asked(*flags, **options):
     ("all.txt", []),
     ("all.json", ["--json"]),
     ("ciphers.txt", ["--would", AES_256]),
-    ("top.txt", ["--would", "min=1.3", "--top", "1", "--prefix", "16,48"]),
-    ("route.json", ["--would", "min=1.3", "--route", "api", "--route", "held", "--json"]),
+    ("top.txt", ["--would", "min_version=1.3", "--top", "1", "--prefix", "16,48"]),
+    ("route.json", ["--would", "min_version=1.3", "--route", "api", "--route", "held", "--json"]),
     ("since.txt", ["--would", "pq=require", "--since", "2026-11-22"]),
-    ("passed.txt", ["--would", "min=1.3", "--passed", "--since", "2026-11-22T14:00:00Z"]),
+    ("passed.txt", ["--would", "min_version=1.3", "--passed", "--since", "2026-11-22T14:00:00Z"]),
+    ("except.txt", ["--except", "network=192.0.2.0/29", "--except", "ja4=t13d1010h1_aaaaaaaaaaaa_bbbbbbbbbbbb", "--prefix", "32,128"]),
     ("few.txt", ["--would", "min=1.3", "--clients", "2", "--prefix", "32,128"]),
 ])
 def test_golden(name, flags):
@@ -93,10 +94,10 @@ def test_identities_that_are_cut_or_no_text(tmp_path):
     rows = [("x" * 254 + "\u00fc").encode(), b"a\xff\x9b31m", ("x" * 250 + "\\u00fc").encode()]
     log.write_bytes(b"".join(b'{"time":"2026-11-23T00:40:00.123Z","peer":"192.0.2.%d:1","ja4":"t12d_a_b","version":"1.2",'
                              b'"identity":"%s"}\n' % (i, row) for i, row in enumerate(rows)))
-    [answer] = asked("--would", "min=1.3", log)["answers"]
+    [answer] = asked("--would", "min_version=1.3", log)["answers"]
     names = {row["identity"] for row in answer["rows"]}
     assert "x" * 254 + "?" in names and "a??31m" in names and len(names) == 3, names
-    text = report("--would", "min=1.3", log).stdout
+    text = report("--would", "min_version=1.3", log).stdout
     assert b"a??31m" in text and b"\x9b" not in text
 
 
@@ -143,8 +144,28 @@ def test_a_route_that_is_none(tmp_path):
     assert done.returncode == 1 and b"no route is called 'apj'; did you mean 'api'?" in done.stderr
 
 
+WHO = [("identity=\u00e9va \"e\"", {1}), ("identity=\u00e9va", set()), ("network=192.0.2.1", {1}), ("network=192.0.2.0/24", {1, 2}),
+       ("network=192.0.2.77/24", {1, 2}), ("network=0.0.0.0/0", {1, 2}), ("network=2001:db8::/32", {3}), ("network=::/0", {3}),
+       ("ja4=t12d_a_b", {1, 3}), ("ja4=t12d_a_", set()), ("ja4=t12d", {2})]
+
+
+@pytest.mark.parametrize("who, lines", WHO, ids=[who for who, _ in WHO])
+def test_who_is_left_out(tmp_path, who, lines):
+    """By identity as it was proven, whatever escapes are in it, by address or network, and by the whole JA4. Who came over a
+    unix socket is of no network."""
+    (tmp_path / "log").write_text("".join(
+        '{"time":"2026-11-23T00:40:00.123Z",%s,"route":"r%d","version":"1.2"}\n' % (row, 1 + i) for i, row in enumerate([
+            '"peer":"192.0.2.1:1","ja4":"t12d_a_b","identity":"\\u00e9va \\"e\\""', '"peer":"192.0.2.2:1","ja4":"t12d"',
+            '"peer":"[2001:db8::1]:1","ja4":"t12d_a_b"', '"peer":"unix","ja4":"t12d_c"'])))
+    found = asked("--would", "min_version=1.3", "--except", who, tmp_path / "log")
+    assert {int(row["route"][1:]) for row in found["answers"][0]["rows"]} == {1, 2, 3, 4} - lines
+    assert found["not_judged"]["excepted"] == len(lines) and found["connections"] == 4 - len(lines)
+
+
 @pytest.mark.parametrize("flags, text", [
-    (["--would", "min=1.4"], "min=1.4"), (["--would", "ciphers=X"], "'X'"), (["--since", "soon"], "'soon'"),
+    (["--would", "min=1.4"], "min=1.4"), (["--except", "monitor"], "expected identity=NAME"), (["--except", "ja4="], "'ja4='"),
+    (["--except", "network=192.0.2.0/33"], "192.0.2.0/33"), (["--except", "ja4=x"] * 65, "more than 64"),
+    (["--would", "ciphers=X"], "'X'"), (["--since", "soon"], "'soon'"),
     (["--top", "-1"], "'-1'"), (["--clients", "1"], "'1'"), (["--prefix", "33,64"], "'33,64'"),
     (["-c", "x", "y"], "expected one of them"), (["--would", "all"] * 5, "more than"),
 ])

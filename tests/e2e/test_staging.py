@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -203,6 +204,24 @@ def test_clients_that_cannot_verify(stage, tmp_path):
     lines.write_text('{"time":"2001-01-01T00:00:00.000Z","sni":"stage.test","version":"1.3","verifies":"RSA"}\nnoise\n{"ti')
     code, out, _ = stage.cert("test", "--trust", stage.ca, "--log", lines)
     assert code == 0 and "0 handshakes in the log" in out, "what is older than a week does not count"
+
+
+def test_lines_that_do_not_count(stage, tmp_path):
+    """Of CAs that came for a challenge, and of those whom --except names."""
+    stage.ok("stage", stage.candidate.certificate, "--name", "ecdsa")
+    row = {"time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()), "sni": "stage.test", "version": "1.3", "verifies": "RSA"}
+    ca = {**row, "peer": "203.0.113.9:1", "reason": "challenge"}
+    probe = {**row, "peer": "192.0.2.7:1", "route": "www", "identity": "monitor", "ja4": "t13d", "reason": "done"}
+    log = tmp_path / "log"
+    log.write_text("".join(json.dumps(line) + "\n" for line in (ca, probe)))
+    flags = ("test", "--trust", stage.ca, "--log", log)
+    code, out, _ = stage.cert(*flags)
+    assert code == 1 and "1 handshakes in the log: 1 would fail" in out and "route www, monitor" in out
+    for who in ("identity=monitor", "network=192.0.2.0/24", "ja4=t13d"):
+        code, out, _ = stage.cert(*flags, "--except", who)
+        assert code == 0 and "0 handshakes in the log" in out
+    code, _, err = stage.cert(*flags, "--except", "monitor")
+    assert code == 2 and "--except: found 'monitor'" in err
 
 
 def test_rotated_and_compressed_logs(stage, tmp_path):

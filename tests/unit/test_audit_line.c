@@ -67,6 +67,7 @@ static void what_is_written_is_read(void **state)
     assert_field(&line, AUDIT_VERSION, "1.2");
     assert_field(&line, AUDIT_VERIFIES, "P-256,RSA");
     assert_field(&line, AUDIT_OFFERS_GROUPS, "X25519");
+    assert_field(&line, AUDIT_REASON, "done");
     assert_null(line.v[AUDIT_CARRIER].p);
     audit_line_text(line.v[AUDIT_ROUTE], text, sizeof(text));
     assert_string_equal(text, "web \"one\"\x01");

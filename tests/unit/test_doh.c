@@ -9,8 +9,10 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/doh.h"
+#include "base/err.h"
 
 #define TARGET "https://dns.test/dns-query"
 

@@ -2,6 +2,7 @@
 /* Requests to a server of this process, plain and over TLS, which answers as its paths say: well, slowly, too
  * much, half, or elsewhere. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -151,10 +152,80 @@ static bool serve_request(struct visit *v)
     return strcmp(path, "/stay") == 0;
 }
 
+/* ---- the same in HTTP/2, as little of it as there may be ---- */
+
+#define HTTP2_PREFACE 24
+#define HTTP2_HEAD 9
+#define HTTP2_HEADERS 1
+#define HTTP2_SETTINGS 4
+#define HTTP2_ACK 1
+
+static bool read_whole(struct visit *v, unsigned char *p, size_t len)
+{
+    while (len > 0) {
+        int n = visit_read(v, (char *)p, (int)len);
+        if (n <= 0)
+            return false;
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* ":status: 200" and "two", on the stream of the frame that begins so. */
+static void answer_http2(struct visit *v, const unsigned char head[HTTP2_HEAD])
+{
+    unsigned char frames[] = {0, 0, 1, 1, 4, 0, 0, 0, 0, 0x88, 0, 0, 3, 0, 1, 0, 0, 0, 0, 't', 'w', 'o'};
+    memcpy(frames + 5, head + 5, 4);
+    memcpy(frames + 15, head + 5, 4);
+    snprintf(v->s->seen, sizeof(v->s->seen), "HTTP/2");
+    say(v, (const char *)frames, sizeof(frames));
+}
+
+static void serve_http2(struct visit *v)
+{
+    static const char settings[] = {0, 0, 0, 4, 0, 0, 0, 0, 0}, ack[] = {0, 0, 0, 4, 1, 0, 0, 0, 0};
+    unsigned char head[HTTP2_PREFACE], content[16384];
+    if (!read_whole(v, head, HTTP2_PREFACE))
+        return;
+    say(v, settings, sizeof(settings));
+    while (read_whole(v, head, HTTP2_HEAD)) {
+        size_t len = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+        if (len > sizeof(content) || !read_whole(v, content, len))
+            return;
+        if (head[3] == HTTP2_SETTINGS && (head[4] & HTTP2_ACK) == 0)
+            say(v, ack, sizeof(ack));
+        else if (head[3] == HTTP2_HEADERS)
+            answer_http2(v, head);
+    }
+}
+
+static int choose_http2(SSL *ssl, const unsigned char **ret, unsigned char *ret_len, const unsigned char *p,
+                        unsigned len, void *arg)
+{
+    static const unsigned char http2[] = {2, 'h', '2'};
+    (void)ssl, (void)arg;
+    return SSL_select_next_proto((unsigned char **)(uintptr_t)ret, ret_len, http2, sizeof(http2), p, len) ==
+                   OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_NOACK;
+}
+
+static bool has_http2(struct visit *v)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    if (v->ssl != NULL)
+        SSL_get0_alpn_selected(v->ssl, &name, &len);
+    return len == 2;
+}
+
 static void serve(struct visit *v)
 {
     if (v->ssl != NULL && SSL_accept(v->ssl) != 1)
         return;
+    if (has_http2(v))
+        serve_http2(v);
     while (serve_request(v))
         continue;
     if (v->ssl != NULL)
@@ -649,6 +720,61 @@ static void test_each_connection_is_judged(void **state)
     ca_free(leaf);
 }
 
+static void count_down(void *arg, const struct fetch_answer *a, const struct err *err)
+{
+    struct client *c = arg;
+    (void)err;
+    assert_non_null(a);
+    if (++c->status == 2)
+        loop_stop(c->loop);
+}
+
+/* A connection of HTTP/2 outlives a request that is broken off: one that was not believed is not kept all the
+ * same, and one that was is for one request at a time. */
+static void test_each_connection_of_http2_is_judged(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    if ((curl_library(&c.err)->version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2) == 0)
+        skip();
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *leaf =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    server_start(&s, leaf);
+    SSL_CTX_set_alpn_select_cb(s.tls, choose_http2, NULL);
+    client_start(&c);
+    struct fetch_request r = {
+        .method = "GET", .url = url_of(&s, "/good"), .ca_file = save_root(other, "other.pem")};
+    for (size_t i = 1; i <= 2; i++) {
+        assert_true(ask(&c, &r));
+        check_error(&c, "root");
+        assert_string_equal(s.seen, "");
+        assert_int_equal(s.visits_len, i);
+    }
+    r.ca_file = save_root(root, "root.pem");
+    for (size_t i = 1; i <= 2; i++) {
+        assert_true(ask(&c, &r));
+        assert_string_equal(c.body, "two");
+        assert_int_equal(s.visits_len, 3);
+    }
+    c.status = 0;
+    for (size_t i = 1; i <= 2; i++)
+        assert_non_null(fetch_start(c.fetcher, &r, count_down, &c, &c.err));
+    assert_int_equal(loop_run(c.loop, &c.err), 0);
+    assert_int_equal(c.status, 2);
+    assert_int_equal(s.visits_len, 4);
+    r.unproven = true; /* is not even offered it */
+    assert_true(ask(&c, &r));
+    assert_string_equal(c.body, "hello");
+    client_end(&c);
+    server_stop(&s);
+    ca_free(root);
+    ca_free(other);
+    ca_free(leaf);
+}
+
 static CURLoption unknown; /* to a library that is older */
 
 static CURLcode setopt_of_old(CURL *easy, CURLoption option, ...)
@@ -891,6 +1017,7 @@ int main(void)
         cmocka_unit_test(test_the_server_proves_who_it_is),
         cmocka_unit_test(test_every_path_is_tried),
         cmocka_unit_test(test_each_connection_is_judged),
+        cmocka_unit_test(test_each_connection_of_http2_is_judged),
         cmocka_unit_test(test_an_old_library_judges_itself),
         cmocka_unit_test(test_what_is_told_in_part_proves_nothing),
         cmocka_unit_test(test_a_protocol_that_was_not_offered),
@@ -899,5 +1026,6 @@ int main(void)
         cmocka_unit_test(test_freed_with_requests_under_way),
         cmocka_unit_test(test_a_missing_library_is_named),
     };
+    signal(SIGPIPE, SIG_IGN); /* the server says goodbye to those that are gone */
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }

@@ -58,6 +58,10 @@ static void test_settings(void **state)
         size_t groups, ciphers;
     } rows[] = {
         {"min_version=1.3", NULL, 0x0304, 0, 0},
+        {"min=1.3,pq=off", NULL, 0x0304, 0, 0},
+        {"min=1.3,min_version=1.2", "each once at most", 0, 0, 0},
+        {"min_=1.3", "found 'min_=1.3'", 0, 0, 0},
+        {"mi=1.3", "found 'mi=1.3'", 0, 0, 0},
         {"min_version=1.3,pq=off,groups=X25519", NULL, 0x0304, 1, 0},
         {"pq", "pq: found ''", 0, 0, 0},
         {"pq=", "pq: found ''", 0, 0, 0},

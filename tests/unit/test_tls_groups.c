@@ -179,6 +179,33 @@ static void who_is_refused(void **state)
 }
 
 /* What is cut anywhere, or missing, holds nobody to anything, and is read no further than it goes. */
+static void what_is_shared(void **state)
+{
+    (void)state;
+    static const int mixed[] = {HYBRID, X25519}, hybrids[] = {HYBRID};
+    static const struct {
+        const int *ours;
+        size_t n;
+        uint16_t version, groups[3];
+        bool shared;
+    } rows[] = {
+        {mixed, 2, 0x0304, {X25519}, true},   {mixed, 2, 0x0304, {P256, HYBRID}, true},
+        {mixed, 2, 0x0304, {P256}, false},    {mixed, 2, 0x0304, {0}, false},
+        {mixed, 2, 0x0303, {HYBRID}, false},  {mixed, 2, 0x0303, {HYBRID, X25519}, true},
+        {hybrids, 1, 0x0304, {HYBRID}, true}, {hybrids, 1, 0x0303, {HYBRID}, false},
+        {NULL, 0, 0x0304, {P256}, true}, /* the library has its own */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tls_groups ours;
+        struct err err;
+        assert_int_equal(tls_groups_make(rows[i].ours, rows[i].n, TLS_PQ_PREFER, &ours, &err), 0);
+        struct hello h = hello_of((const uint16_t[]){0}, rows[i].groups, (const uint16_t[]){0});
+        if (tls_groups_share(&ours, rows[i].version, offer_of(&h).groups) != rows[i].shared)
+            fail_msg("row %zu", i);
+        drop(&h);
+    }
+}
+
 static void what_is_malformed(void **state)
 {
     (void)state;
@@ -212,9 +239,8 @@ static void what_is_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_left),
-        cmocka_unit_test(what_a_handshake_is_held_to),
-        cmocka_unit_test(who_is_refused),
+        cmocka_unit_test(what_is_left),      cmocka_unit_test(what_a_handshake_is_held_to),
+        cmocka_unit_test(who_is_refused),    cmocka_unit_test(what_is_shared),
         cmocka_unit_test(what_is_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

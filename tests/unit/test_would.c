@@ -30,12 +30,12 @@ static void test_verdicts(void **state)
     } rows[] = {
         {"min=1.3", CIPHERS("0002 1301"), VERSIONS_BOTH, WOULD_WORK},
         {"min=1.3", CIPHERS("0002 1301"), VERSIONS_GREASE, WOULD_WORK},
-        {"min=1.3", CIPHERS("0002 c02f"), NULL, WOULD_BREAK_VERSION},
+        {"min_version=1.3", CIPHERS("0002 c02f"), NULL, WOULD_BREAK_VERSION},
         {"min=1.3", CIPHERS("0002 c02f"), "002b 0003 02 0303", WOULD_BREAK_VERSION},
         /* 0x0304 as its own version is not TLS 1.3. */
         {"min=1.3", "0304 R 00 0002 c02f 01 00", NULL, WOULD_BREAK_VERSION},
         {"min=1.2", "0304 R 00 0002 c02f 01 00", NULL, WOULD_WORK},
-        {"min=1.2", CIPHERS("0002 c02f"), NULL, WOULD_WORK},
+        {"min_version=1.2", CIPHERS("0002 c02f"), NULL, WOULD_WORK},
         {"min=1.2", CIPHERS("0002 1301"), VERSIONS_1_3_ALONE, WOULD_WORK},
         {"min=1.2", "0302 R 00 0002 c013 01 00", NULL, WOULD_BREAK_VERSION},
         {"min=1.2", CIPHERS("0002 c013"), "002b 0003 02 0302", WOULD_BREAK_VERSION},
@@ -105,9 +105,16 @@ static void test_not_a_question(void **state)
     static const struct {
         const char *text, *error;
     } rows[] = {
-        {"", "found '', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME"},
-        {"min=1.1", "found 'min=1.1', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME"},
-        {"pq", "found 'pq', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME"},
+        {"", "found '', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME"},
+        {"min_version=1.33", "found 'min_version=1.33', expected min_version=1.2, min_version=1.3, "
+                             "pq=require or ciphers=NAME:NAME"},
+        {"min_version",
+         "found 'min_version', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME"},
+        {"mi=1.3",
+         "found 'mi=1.3', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME"},
+        {"min=1.1",
+         "found 'min=1.1', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME"},
+        {"pq", "found 'pq', expected min_version=1.2, min_version=1.3, pq=require or ciphers=NAME:NAME"},
         {"ciphers=", "ciphers: found none, expected their IANA names, ':' between two"},
         {"ciphers=TLS_AES_128_GCM_SHA256,,",
          "ciphers: found '', expected a cipher suite by its IANA name, such as TLS_AES_128_GCM_SHA256"},
