@@ -30,8 +30,10 @@ struct server {
     pthread_t thread;
     int listener;
     uint16_t port;
-    SSL_CTX *tls;    /* NULL: plain */
-    char seen[4096]; /* the last request */
+    SSL_CTX *tls; /* NULL: plain */
+    pthread_mutex_t lock;
+    char seen[4096]; /* the last request, as far as it has come; under the lock */
+    char told[4096];
     pthread_t visits[64];
     size_t visits_len;
 };
@@ -40,7 +42,24 @@ struct visit {
     struct server *s;
     int fd;
     SSL *ssl;
+    char request[4096];
 };
+
+static void set_seen(struct server *s, const char *text)
+{
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->seen, sizeof(s->seen), "%s", text);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Good until it is asked again. */
+static const char *server_seen(struct server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->told, s->seen, sizeof(s->told));
+    pthread_mutex_unlock(&s->lock);
+    return s->told;
+}
 
 static int visit_read(struct visit *v, char *p, int cap)
 {
@@ -127,13 +146,14 @@ static void answer(struct visit *v, const char *path)
 static bool read_request(struct visit *v)
 {
     size_t len = 0;
-    char *seen = v->s->seen, *end;
+    char *seen = v->request, *end;
     for (;;) {
-        int n = visit_read(v, seen + len, (int)(sizeof(v->s->seen) - 1 - len));
+        int n = visit_read(v, seen + len, (int)(sizeof(v->request) - 1 - len));
         if (n <= 0)
             return false;
         len += (size_t)n;
         seen[len] = '\0';
+        set_seen(v->s, seen);
         end = strstr(seen, "\r\n\r\n");
         const char *announced = strstr(seen, "Content-Length: ");
         if (end != NULL &&
@@ -146,7 +166,7 @@ static bool read_request(struct visit *v)
 static bool serve_request(struct visit *v)
 {
     char path[256];
-    if (!read_request(v) || sscanf(v->s->seen, "%*s %255s", path) != 1)
+    if (!read_request(v) || sscanf(v->request, "%*s %255s", path) != 1)
         return false;
     answer(v, path);
     return strcmp(path, "/stay") == 0;
@@ -178,7 +198,7 @@ static void answer_http2(struct visit *v, const unsigned char head[HTTP2_HEAD])
     unsigned char frames[] = {0, 0, 1, 1, 4, 0, 0, 0, 0, 0x88, 0, 0, 3, 0, 1, 0, 0, 0, 0, 't', 'w', 'o'};
     memcpy(frames + 5, head + 5, 4);
     memcpy(frames + 15, head + 5, 4);
-    snprintf(v->s->seen, sizeof(v->s->seen), "HTTP/2");
+    set_seen(v->s, "HTTP/2");
     say(v, (const char *)frames, sizeof(frames));
 }
 
@@ -262,7 +282,8 @@ static void *serve_all(void *arg)
 static void server_start(struct server *s, const struct ca *leaf)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    *s = (struct server){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    *s = (struct server){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                         .lock = PTHREAD_MUTEX_INITIALIZER};
     assert_int_equal(bind(s->listener, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(listen(s->listener, 16), 0);
     s->port = socket_local(s->listener).port;
@@ -385,7 +406,7 @@ static void test_an_answer_comes_whole(void **state)
     assert_string_equal(c.type, "text/plain");
     assert_string_equal(c.twice, "two");
     assert_string_equal(c.missing, "");
-    assert_non_null(strstr(s.seen, "User-Agent: cardea/" CARDEA_VERSION "\r\n"));
+    assert_non_null(strstr(server_seen(&s), "User-Agent: cardea/" CARDEA_VERSION "\r\n"));
     get(&c, &s, "/empty");
     assert_int_equal(c.status, 200);
     assert_string_equal(c.body, "");
@@ -408,10 +429,10 @@ static void test_content_is_posted(void **state)
         .method = "POST", .url = url_of(&s, "/x"), .type = "application/jose+json", .body = {"{\"a\":1}", 7}};
     assert_true(ask(&c, &r));
     assert_string_equal(c.body, "else");
-    assert_non_null(strstr(s.seen, "POST /x HTTP/1.1\r\n"));
-    assert_non_null(strstr(s.seen, "Content-Type: application/jose+json\r\n"));
-    assert_non_null(strstr(s.seen, "\r\n\r\n{\"a\":1}"));
-    assert_null(strstr(s.seen, "Expect"));
+    assert_non_null(strstr(server_seen(&s), "POST /x HTTP/1.1\r\n"));
+    assert_non_null(strstr(server_seen(&s), "Content-Type: application/jose+json\r\n"));
+    assert_non_null(strstr(server_seen(&s), "\r\n\r\n{\"a\":1}"));
+    assert_null(strstr(server_seen(&s), "Expect"));
     r = (struct fetch_request){.method = "HEAD", .url = url_of(&s, "/good")};
     assert_true(ask(&c, &r));
     assert_int_equal(c.status, 200);
@@ -455,11 +476,11 @@ static void test_the_connection_goes_where_it_is_sent(void **state)
     struct fetch_request r = {.method = "GET", .url = "http://www.example.com/good", .connect_to = to};
     assert_true(ask(&c, &r));
     assert_int_equal(c.status, 200);
-    assert_non_null(strstr(s.seen, "Host: www.example.com\r\n"));
+    assert_non_null(strstr(server_seen(&s), "Host: www.example.com\r\n"));
     r.host = "other.example.com";
     assert_true(ask(&c, &r));
-    assert_non_null(strstr(s.seen, "Host: other.example.com\r\n"));
-    assert_null(strstr(s.seen, "www.example.com"));
+    assert_non_null(strstr(server_seen(&s), "Host: other.example.com\r\n"));
+    assert_null(strstr(server_seen(&s), "www.example.com"));
     client_end(&c);
     server_stop(&s);
 }
@@ -659,7 +680,7 @@ static void test_every_path_is_tried(void **state)
             .method = "GET", .url = url_of(&s, "/good"), .ca_file = pki_path("root.pem")};
         assert_true(ask(&c, &r));
         check_error(&c, words[i]);
-        assert_string_equal(s.seen, ""); /* it was not told what was wanted */
+        assert_string_equal(server_seen(&s), ""); /* it was not told what was wanted */
         sends_too(&s, good);
         assert_true(ask(&c, &r));
         assert_string_equal(c.err.text, "");
@@ -750,7 +771,7 @@ static void test_each_connection_of_http2_is_judged(void **state)
     for (size_t i = 1; i <= 2; i++) {
         assert_true(ask(&c, &r));
         check_error(&c, "root");
-        assert_string_equal(s.seen, "");
+        assert_string_equal(server_seen(&s), "");
         assert_int_equal(s.visits_len, i);
     }
     r.ca_file = save_root(root, "root.pem");
@@ -862,7 +883,7 @@ static void test_what_is_told_in_part_proves_nothing(void **state)
         r.url = url_of(&s, "/good");
         assert_true(ask(&c, &r));
         check_error(&c, "not known");
-        assert_string_equal(s.seen, "");
+        assert_string_equal(server_seen(&s), "");
         server_stop(&s);
     }
     client_end(&c);
@@ -898,7 +919,7 @@ static void test_a_protocol_that_was_not_offered(void **state)
     for (size_t i = 1; i <= 2; i++) {
         assert_true(ask(&c, &r));
         check_error(&c, "other");
-        assert_string_equal(s.seen, "");
+        assert_string_equal(server_seen(&s), "");
         assert_int_equal(s.visits_len, i);
     }
     server_stop(&s);
