@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "config/config.h"
 
 int report_add(struct report *r, struct config_pos at, const char *fmt, ...)
 {

@@ -3,7 +3,8 @@
 #ifndef CARDEA_CONFIG_REPORT_H
 #define CARDEA_CONFIG_REPORT_H
 
-#include "config/config.h"
+struct buf;
+struct config_pos;
 
 #define REPORT_MAX 20
 

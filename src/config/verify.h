@@ -4,6 +4,7 @@
 #ifndef CARDEA_CONFIG_VERIFY_H
 #define CARDEA_CONFIG_VERIFY_H
 
+#include "config/config.h"
 #include "config/report.h"
 
 /* `c` has been read without errors and completed. -1 with one error or more in the report. */

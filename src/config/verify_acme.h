@@ -3,6 +3,7 @@
 #ifndef CARDEA_CONFIG_VERIFY_ACME_H
 #define CARDEA_CONFIG_VERIFY_ACME_H
 
+#include "config/config.h"
 #include "config/report.h"
 
 /* -1 with one error or more in the report. */

@@ -3,6 +3,7 @@
 #ifndef CARDEA_CONFIG_VERIFY_PORTS_H
 #define CARDEA_CONFIG_VERIFY_PORTS_H
 
+#include "config/config.h"
 #include "config/report.h"
 
 /* `c` is completed. What a protocol's script has is not looked at. -1 with one error or more in the report.

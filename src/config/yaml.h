@@ -5,6 +5,7 @@
 #ifndef CARDEA_CONFIG_YAML_H
 #define CARDEA_CONFIG_YAML_H
 
+#include "config/config.h"
 #include "config/report.h"
 #include "config/store.h"
 

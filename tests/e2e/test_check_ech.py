@@ -10,22 +10,11 @@ import doh
 import ech
 import judges
 import peers
+from ech_door import NAME, PUBLIC, keys, names  # noqa: F401
 from run import CARDEA, ROOT, Process, free_port, ms, run, wait_listening
 
-PUBLIC = "public.ech.test"
-NAME = "inside.ech.test"
 GOLDEN = ROOT / "tests/e2e/check_ech.expected"
 FINDINGS = re.findall(r'^X\(\w+, "(\w+)", "', (ROOT / "tables/ech_findings.def").read_text(), re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def names(pki):
-    return {name: pki.server(f"{name}.ech.test") for name in ("inside", "public")}
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    return tmp_path_factory.mktemp("check-keys") / "ech"
 
 
 @pytest.fixture(scope="module")
